@@ -26,7 +26,7 @@ COMMANDS = {
     "explain": Lazy("ops.cli.tables:explain_command", "Show which events made a row of TABLE what it is."),
     "export": Lazy("ops.cli.export:export_command", "Write the rows of a view to a file: CSV, JSONL or Parquet."),
     "key": Lazy("ops.cli.keys:key", "API keys for programs."),
-    "media": Lazy("ops.cli.media:media_group", "Files to be posted: upload, list, prune."),
+    "media": Lazy("ops.cli.media:media_group", "Files to be posted: upload, list, prune, and see who fetched them."),
     "migrate": Lazy("ops.cli.migrate:migrate_command", "Bring the database schema to this release."),
     "posts": Lazy("ops.cli.posts:posts", "Posts: make, list, repeat, retry, confirm, approve and cancel them."),
     "rebuild": Lazy(
