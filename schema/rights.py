@@ -207,6 +207,8 @@ RIGHTS: Mapping[str, Mapping[str, Rights]] = {
         "platform_budgets": Rights(select=EVERY, insert=_RATE_LIMIT, update="percent held_until updated_at"),
         "vault_canaries": _CANARY,
         "processes": _PROCESS,
+        "event_subscriptions": Rights(select=EVERY),
+        "event_silences": Rights(select=EVERY),
         "outages": _OUTAGE,
         # Posts
         "posts": _POST,

@@ -252,6 +252,7 @@ GRANT SELECT, INSERT (tenant_id, connection_id), UPDATE (looked_at, rhythm_at, h
     usual_hours, alarm_hours), DELETE ON event_silences TO landfall_worker;
 GRANT SELECT, UPDATE (settled_at) ON outages TO landfall_worker;
 GRANT SELECT, INSERT (began_at) ON outages TO landfall_web;
+GRANT SELECT ON event_subscriptions, event_silences TO landfall_web;
 GRANT SELECT ON event_subscriptions, event_silences, outages TO landfall_app;
 """
 

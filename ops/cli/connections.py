@@ -10,8 +10,7 @@ from ops.cli.terminal import echo, echo_json
 from ops.runtime.db import open_pool
 from ops.runtime.settings import Configuration
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
-from publish.connections import connection_store, refresh_store, subscription_store
-from publish.connections.subscription_store import Shown
+from publish.connections import connection_store, descriptions, refresh_store, subscription_store
 from schema.rights import APP_ROLE
 from schema.states import ConnectionState
 
@@ -87,7 +86,7 @@ async def show_events(configuration: Configuration, *, as_json: bool) -> None:
         if provider is None or provider.subscription is None:
             state, said = "none", provider.unsubscribed if provider else ""
         else:
-            state, said = item.state or "unknown", _lacking(item)
+            state, said = item.state or "unknown", descriptions.lacking(item)
         if as_json:
             echo_json(
                 {
@@ -114,13 +113,6 @@ async def show_events(configuration: Configuration, *, as_json: bool) -> None:
         echo("  ".join(columns))
     if not as_json:
         echo(f"{len(found)} connections")
-
-
-def _lacking(item: Shown) -> str:
-    """Return in words what is missing of a subscription, or why nothing is known."""
-    if item.missing:
-        return f"missing: {', '.join(item.missing)}. {item.advice or ''}".rstrip()
-    return f"not seen: {item.trouble}" if item.trouble else ""
 
 
 @connections.command("retry")

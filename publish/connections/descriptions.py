@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from publish.connections.connection_store import ConnectionDetails
+from publish.connections.subscription_store import Shown
 from publish.oauth.contract import OAuthProvider
 
 
@@ -47,6 +48,13 @@ def revocation_notice(provider: OAuthProvider) -> str:
     if asks:
         return f"{provider.title} does not tell when somebody takes the permission back: {asks}."
     return f"{provider.title} does not tell when somebody takes the permission back; it shows at the next use."
+
+
+def lacking(item: Shown) -> str:
+    """Return in words what is missing of a subscription, or why nothing is known; empty where nothing is wrong."""
+    if item.missing:
+        return f"missing: {', '.join(item.missing)}. {item.advice or ''}".rstrip()
+    return f"not seen: {item.trouble}" if item.trouble else ""
 
 
 def _seconds_between_questions(provider: OAuthProvider) -> float | None:

@@ -350,7 +350,7 @@ async def test_pages_that_forget_everything_of_an_account(
     def journey() -> None:
         log_in(browser, url)
         see(browser, "Connect an account")
-        browser.find_element(By.CSS_SELECTOR, "td:last-child details summary").click()
+        browser.find_element(By.CSS_SELECTOR, ".connection .menu summary").click()
         press(browser, "Forget everything")
         see(browser, "cannot be undone")
         looked("ask-forget")

@@ -15,7 +15,7 @@ from ops.web.messages import Message
 from ops.web.responses import confirmation_page, redirect, render
 from ops.web.routing import Route
 from ops.web.site import Connecting, Site
-from publish.connections import connection_store, descriptions, refresh_store
+from publish.connections import connection_store, descriptions, refresh_store, subscription_store
 from publish.connections.connection_store import ConnectionDetails
 from publish.notifications import notice_store
 from schema.states import ConnectionState
@@ -44,6 +44,7 @@ class ConnectionPages:
         async with tenant_transaction(self._site.pool, person.tenant) as connection:
             listed, notices = await connection_store.listed(connection), await notice_store.notices(connection)
             read = await requests.synced(connection, [item.id for item in listed])
+            events = await subscription_store.shown(connection)
         providers = self._flows.providers
         return render(
             "connections.html",
@@ -61,6 +62,11 @@ class ConnectionPages:
             read=read,
             left=_left,
             is_read=self._connecting.pulling,
+            events={item.id: item for item in events},
+            subscribed={name for name, provider in providers.items() if provider.subscription is not None},
+            unsubscribed={name: provider.unsubscribed for name, provider in providers.items()},
+            lacking=descriptions.lacking,
+            days_left=_days_left,
             flash=self._site.messages.take(request, person),
             titles=self._flows.titles,
             with_instance=self._flows.with_instance,
@@ -186,6 +192,12 @@ def display_names(listed: Sequence[ConnectionDetails], titles: Mapping[str, str]
     """Return the name of each connection, by id, where its platform is not shown beside it: "alice on Threads"."""
     platforms = {item.id: titles.get(item.platform, item.platform) for item in listed}
     return {id_: f"{name} on {platforms[id_]}" for id_, name in descriptions.names(listed).items()}
+
+
+def _days_left(until: datetime) -> str:
+    """Return how long a connection lasts, in words."""
+    days = (until - datetime.now(UTC)).days
+    return "less than a day left" if days < 1 else "1 day left" if days == 1 else f"{days} days left"
 
 
 def _left(seconds: float | None) -> str:

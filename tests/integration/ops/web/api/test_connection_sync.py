@@ -97,7 +97,7 @@ async def test_button_asks_and_the_page_shows_how_far_it_is(rig: Rig) -> None:
     assert {priority for _, priority in await due(rig)} == {Priority.ASKED}
     await served(rig, '{"tasks": 8, "done": 2, "percent": 25, "objects": 30, "skipped": 3, "seconds": 600}')
     _, text = await page(rig)
-    [row] = re.findall(rf'<tr id="at-{id_}">(.*?)</tr>', text, re.DOTALL)
+    [row] = re.findall(rf'<article id="at-{id_}".*?>(.*?)</article>', text, re.DOTALL)
     assert "The account is read anew from now on" in row
     assert '<progress max="100" value="25">' in row
     assert "about 10 minutes left" in row

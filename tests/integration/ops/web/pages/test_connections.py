@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 
+import lxml.html
 import pytest
 
 from ops.cli.composition import checked_every
@@ -24,7 +25,7 @@ async def asked(rig: Rig, id_: str, csrf: str) -> str:
     status, where, _ = await post(rig, f"/connections/{id_}/check", csrf=csrf)
     assert (status, where) == (303, f"/connections#at-{id_}")
     _, text = await page(rig)
-    [row] = re.findall(rf'<tr id="at-{id_}">(.*?)</tr>', text, re.DOTALL)
+    [row] = re.findall(rf'<article id="at-{id_}".*?>(.*?)</article>', text, re.DOTALL)
     messages = re.findall(r'role="(?:status|alert)">(.*?)</p>', row, re.DOTALL)
     assert len(re.findall(MESSAGE, text)) == len(messages) == 1, "at that row, and nowhere else"
     assert re.findall(MESSAGE, (await page(rig))[1]) == [], "it does not come back"
@@ -202,3 +203,40 @@ async def test_account_whose_check_is_a_refresh_is_refreshed_as_often_as_it_is_s
     assert await rig.refresher.refresh(id_) == "refreshed"
     [row] = await rig.raw("SELECT extract(epoch FROM refresh_due_at - now())::float8 AS seconds FROM connections")
     assert 60 < row["seconds"] <= 120
+
+
+async def card(rig: Rig, id_: str) -> str:
+    """The card of an account, in the words that are read."""
+    _, text = await page(rig)
+    [found] = re.findall(rf'<article id="at-{id_}".*?>(.*?)</article>', text, re.DOTALL)
+    return " ".join(lxml.html.fragment_fromstring(found, create_parent="div").text_content().split())
+
+
+async def test_card_says_how_the_events_of_its_account_come_and_how_long_it_lasts(rig: Rig) -> None:
+    await logged_in(rig)
+    [id_] = await rig.connect("instagram")
+    assert "Landfall looks soon whether they are sent." in await card(rig, id_)
+    await rig.raw(
+        "INSERT INTO event_subscriptions (tenant_id, connection_id, state, checked_at)"
+        " SELECT tenant_id, id, 'complete', now() FROM connections"
+    )
+    shown = await card(rig, id_)
+    assert "Sent by webhook." in shown
+    assert "Silent" not in shown
+    await rig.raw(
+        "INSERT INTO event_silences (tenant_id, connection_id, heard_at, silent_since, usual_hours, alarm_hours)"
+        " SELECT tenant_id, id, '2026-05-01 09:30Z', '2026-05-01 09:30Z', 5, 20 FROM connections"
+    )
+    shown = await card(rig, id_)
+    assert "Silent for too long: usually at most 5 hours pass between two. Last one 2026-05-01 09:30 UTC" in shown
+    await rig.raw("UPDATE event_subscriptions SET trouble = 'the platform did not answer'")
+    assert "Whether they are sent is not seen: the platform did not answer" in await card(rig, id_)
+    await rig.raw(
+        "UPDATE event_subscriptions SET state = 'incomplete', missing = '{account comments}', incomplete_since = now(),"
+        " advice = 'Connect it again.'"
+    )
+    assert "Not all are sent, missing: account comments. Connect it again." in await card(rig, id_)
+    [other] = await rig.connect("tiktok")
+    shown = await card(rig, other)
+    assert PROVIDERS["tiktok"].unsubscribed in shown
+    assert re.search(r"since \d{4}-\d\d-\d\d, until \d{4}-\d\d-\d\d \(\d+ days left\)", shown)
