@@ -254,6 +254,7 @@ async def asked(two: Two, method: str, path: str, side: Side, caller: dict[str, 
     answers = []
     for id_ in side.ids if "{id}" in path else side.ids[:1]:
         parts = {"id": id_, "platform": "tiktok", "instance": "social.example", "code": id_, "token": id_}
+        parts["view"] = "posts_v1"
         address = re.sub(r"\{(\w+)\}", lambda found, parts=parts: parts[found[1]], path)
         named = {"tenant": side.tenant, "before": str(side.entry), "state": id_, "ticket": id_, "code": id_}
         form = {"csrf": csrf, "email": side.email, "name": side.key, "role": "viewer", "password": "wrong password"}
