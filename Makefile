@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary :all:
 
 .DEFAULT_GOAL := help
-.PHONY: help up test quick sweep bench explore chaos check lint format lock sbom licenses advisories clean
+.PHONY: help up test quick sweep bench explore complete chaos check lint format lock sbom licenses advisories clean
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ explore: $(VENV)/.dev ## every order of faults through the machines that publish
 
 sweep: $(VENV)/.dev ## every kind of post with the worker killed at every point and every answer lost, in five minutes
 	@SWEEP=all $(BIN)/python -m pytest tests/faults/test_posting_faults.py --numprocesses 2
+
+complete: $(VENV)/.dev ## the tables of 50 accounts with 100,000 comments against the world that they are of, in ten minutes
+	@WORLD=whole $(BIN)/python -m pytest tests/faults/test_complete_tables.py -n0 -s
 
 chaos: $(VENV)/.dev ## the slow faults: ROWS="a2 b7" for some of them, CHAOS_SEED=7 to repeat a run
 	@$(BIN)/python -m pytest tests/chaos

@@ -147,7 +147,7 @@ def read_account(account: Account, turn: Turn) -> Steps[Page]:
 def read_media_list(account: Account, turn: Turn) -> Steps[Page]:
     found = yield from _ask(account, f"/me/{account.account_id}/media", after=turn.cursor)
     readings = [
-        Reading("media.read", Object("media", item["id"]), item, source_time=moment(item["timestamp"]))
+        Reading("media.read", Object("ig_media", item["id"]), item, source_time=moment(item["timestamp"]))
         for item in found["data"]
     ]
     wanted = [
@@ -158,7 +158,7 @@ def read_media_list(account: Account, turn: Turn) -> Steps[Page]:
 
 
 def _comment(item: Mapping[str, Any], parent: str) -> Reading:
-    return Reading("comment.read", Object("comment", item["id"]), item, parent, moment(item["timestamp"]))
+    return Reading("comment.read", Object("ig_comment", item["id"]), item, parent, moment(item["timestamp"]))
 
 
 def read_comments(account: Account, turn: Turn) -> Steps[Page]:
@@ -179,11 +179,11 @@ def read_one(kind: str) -> Any:
             found = yield from _ask(account, f"/{kind}/{id_}")
         except PlatformError as problem:
             if problem.code == MISSING:
-                return Page(missing=[Object(kind, id_)])
+                return Page(missing=[Object(f"ig_{kind}", id_)])
             raise
         if kind == "comment":
             return Page([_comment(found, "")])
-        return Page([Reading("media.read", Object("media", id_), found, source_time=moment(found["timestamp"]))])
+        return Page([Reading("media.read", Object("ig_media", id_), found, source_time=moment(found["timestamp"]))])
 
     return steps
 
@@ -203,14 +203,14 @@ def fake(range_: Range = ALL) -> PullingPlatform:
     return PullingPlatform(
         tasks={
             "account": PullTask(read_account, hourly, Priority.RECENT),
-            "media": PullTask(read_media_list, weekly, lists="media", range=range_),
-            "comments": PullTask(read_comments, hourly, lists="comment", scopes=(SCOPE,)),
+            "media": PullTask(read_media_list, weekly, lists="ig_media", range=range_),
+            "comments": PullTask(read_comments, hourly, lists="ig_comment", scopes=(SCOPE,)),
             "ig_media": PullTask(read_one("media"), never, Priority.RECENT, backfill=False),
             "ig_comment": PullTask(read_one("comment"), never, Priority.RECENT, backfill=False),
         },
         first=[Task("account"), Task("media")],
-        confirms={"media": "ig_media", "comment": "ig_comment"},
-        gone={"media": "media.gone", "comment": "comment.gone"},
+        confirms={"ig_media": "ig_media", "ig_comment": "ig_comment"},
+        gone={"ig_media": "media.gone", "ig_comment": "comment.gone"},
     )
 
 

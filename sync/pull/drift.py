@@ -30,6 +30,10 @@ PRESENCE = "presence"
 """The facet that says whether an object is there; its column is NULL while it is."""
 
 METRICS = "metrics"
+
+READING = "reading"
+"""The facet of a series that says when it was looked at: of an answer that nobody stores, that is always later."""
+
 NEVER_READ = "no answer about it was appended yet"
 
 
@@ -223,7 +227,7 @@ class DriftCheck:
             found = handler(event)
         except Unprojectable:
             return []  # it is parked where it is received, and seen there
-        upserts = [each for each in found if isinstance(each, Upsert)]
+        upserts = [each for each in found if isinstance(each, Upsert) and each.facet != READING]
         if not metrics:
             upserts = [each for each in upserts if each.facet != METRICS and not _is_series(each.table)]
         return [Fact(walk.key.account_id, projection.version, each, now) for each in upserts]
@@ -234,7 +238,12 @@ class DriftCheck:
             walk.tables.setdefault(about.kind, (fact.upsert.table, names[0]))
 
     async def _find_extra(self, walk: _Walk, drift: Drift, *, metrics: bool) -> None:
-        """Ask singly for rows that no listing showed: those that the platform says do not exist are extra."""
+        """Ask singly for rows that no listing showed: those that the platform says do not exist are extra.
+
+        What hangs on an object that is gone is out of reach, and left out as the views leave it out.
+        """
+        async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
+            lost = await drift_store.out_of_reach(connection, walk.key, [*walk.platform.confirms.values()])
         for kind, confirming in walk.platform.confirms.items():
             if kind not in walk.tables:
                 continue
@@ -242,7 +251,7 @@ class DriftCheck:
             seen = [about.id for about in walk.seen if about.kind == kind]
             async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
                 left = await drift_store.unseen(connection, walk.key, kind, table, column, PRESENCE, seen)
-            for id_ in left:
+            for id_ in (each for each in left if each not in lost):
                 page = await self._page(walk, drift, Task(confirming, id_))
                 if page is None:
                     continue

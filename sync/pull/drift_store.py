@@ -12,7 +12,7 @@ from sqlalchemy import Table
 from ops.runtime.db import transaction
 from sync.projection.store import Fact, apply, facets_of, key_names
 from sync.pull.contract import Object
-from sync.pull.store import Key
+from sync.pull.store import Key, beneath
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,25 @@ async def unseen(
         kind,
     )
     return [row["id"] for row in rows]
+
+
+_LOST = """
+SELECT object_id FROM pull_objects WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND gone_at IS NOT NULL
+UNION
+SELECT t.object_id FROM pull_tasks t
+WHERE t.bucket = $1 AND t.account_id = $2 AND t.provider = $3 AND t.kind = ANY($4) AND t.skip_code = 'platform'
+    AND NOT EXISTS (SELECT 1 FROM pull_objects o WHERE o.bucket = $1 AND o.account_id = $2 AND o.provider = $3
+        AND o.object_id = t.object_id)
+"""
+
+
+async def out_of_reach(connection: asyncpg.Connection, key: Key, confirming: Collection[str]) -> set[str]:
+    """Return the ids of objects that hang on one that is gone, or that a look-up of these kinds never found.
+
+    The platform says of those that they do not exist, whether they were deleted or not.
+    """
+    lost = [row["object_id"] for row in await connection.fetch(_LOST, *key.place, [*confirming])]
+    return {*await beneath(connection, key, lost)} - {*lost}
 
 
 async def save(

@@ -75,6 +75,15 @@ async def test_difference_heals_once_it_is_read(pull: Pull) -> None:
     assert (await compared(pull)).findings == []
 
 
+async def test_numbers_differ_where_they_changed_and_not_because_they_are_looked_at_later(pull: Pull) -> None:
+    await filled(pull)
+    assert (await compared(pull, metrics=True)).findings == []
+    pull.world.media["m1"]["like_count"] = 999
+    assert (await compared(pull)).findings == []
+    tables = {finding.table for finding in (await compared(pull, metrics=True)).findings}
+    assert tables == {"ig_media", "ig_media_metrics"}
+
+
 async def test_event_that_waits_is_a_difference(pull: Pull) -> None:
     await filled(pull)
     pull.world.media["m1"]["caption"] = "edited"
@@ -96,6 +105,22 @@ async def test_comment_that_only_a_webhook_brought_and_that_was_deleted_is_extra
     await append_event(pull.connection, SHOP, "comment:w1", type="comments", payload=value)
     await pull.project()
     assert named(await compared(pull)) == [("extra", "ig_comments", ["w1"])]
+
+
+async def test_comment_on_media_that_are_gone_is_out_of_reach_and_not_extra(pull: Pull) -> None:
+    await filled(pull)
+    value = {"id": "w1", "text": "and gone", "media": {"id": "never"}, "from": {"id": "9", "username": "guest"}}
+    await append_event(pull.connection, SHOP, "comment:w1", type="comments", payload=value)
+    await pull.project()
+    del pull.world.media["m1"]
+    for _ in range(4):
+        await pull.due()
+        await pull.drain()
+    await pull.project()
+    rows = await pull.raw("SELECT ig_id FROM ig_comments WHERE deleted_at IS NULL")
+    assert {"c1", "w1"} <= {row["ig_id"] for row in rows}
+    drift = await compared(pull)
+    assert (drift.findings, drift.complete) == ([], True)
 
 
 async def test_media_known_by_mention_only_are_not_compared(pull: Pull) -> None:

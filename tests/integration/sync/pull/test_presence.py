@@ -76,7 +76,7 @@ async def test_two_misses_are_so_long_apart(pull: Pull) -> None:
     del pull.world.comments["m1"]["c1.1"]
     await again(pull)
     await unchanged(pull)
-    missed = await pull.object("comment", "c1.1")
+    missed = await pull.object("ig_comment", "c1.1")
     assert missed is not None
     assert missed["missed_at"] is not None
     await pull.connection.execute("UPDATE pull_objects SET missed_at = missed_at - interval '600 s'")
@@ -175,7 +175,7 @@ async def test_old_control_is_none(pull: Pull) -> None:
     await pull.connection.execute("UPDATE pull_tasks SET due_at = NULL WHERE kind = 'comments'")
     await pull.due()
     await puller.round()
-    missed = await pull.object("comment", "c1.1")
+    missed = await pull.object("ig_comment", "c1.1")
     assert missed is not None
     assert missed["missed_at"] is None
     task = await pull.task("comments", "m1")
@@ -212,7 +212,9 @@ async def test_what_is_within_the_cap_and_younger_than_what_is_shown_goes(capped
     pull.world.most = 3
     await pull.connect()
     await pull.drain()
-    assert {row["object_id"] for row in await pull.raw("SELECT object_id FROM pull_objects WHERE kind = 'media'")} == {
+    assert {
+        row["object_id"] for row in await pull.raw("SELECT object_id FROM pull_objects WHERE kind = 'ig_media'")
+    } == {
         "m2",
         "m3",
         "m4",
@@ -255,19 +257,26 @@ async def test_what_hangs_on_an_object_that_is_gone_is_out_of_reach_and_not_gone
     pull.world.media["m1"] = kept
     pull.world.say("m1", "c1.9")
     await again(pull)
-    assert await pull.object("comment", "c1.9"), "what hangs on it is read again once it is there again"
+    assert await pull.object("ig_comment", "c1.9"), "what hangs on it is read again once it is there again"
 
 
 async def test_object_that_nobody_ever_read_and_that_is_missing_is_not_taken_for_gone(pull: Pull) -> None:
+    await read(pull)
+    await pull.want("ig_media", "m9")
+    await again(pull)
+    task = await pull.task("ig_media", "m9")
+    assert task is not None
+    assert (task["skip_code"], task["due_at"]) == ("platform", None)
+    await unchanged(pull)
+
+
+async def test_comment_that_only_a_webhook_brought_is_gone_by_the_same_rules(pull: Pull) -> None:
     await read(pull)
     value = {"id": "c9", "text": "hello", "media": {"id": "m1"}, "from": {"id": "7", "username": "fan"}}
     await append_event(pull.connection, SHOP, "e9", payload=value)
     await pull.project()
     await again(pull)
-    task = await pull.task("ig_comment", "c9")
-    assert task is not None
-    assert (task["skip_code"], task["due_at"]) == ("platform", None)
-    await unchanged(pull)
+    assert [row["payload_json"] for row in await pull.events("comment.gone")] == ['{"id": "c9"}']
 
 
 async def test_siblings_in_one_answer_prove_where_the_platform_says_so(pull: Pull) -> None:
@@ -277,16 +286,16 @@ async def test_siblings_in_one_answer_prove_where_the_platform_says_so(pull: Pul
         yield from ()
         shown = [name for name in turn.known if name in pull.world.media]
         readings = [_reading(pull, name) for name in shown]
-        return Page(readings, missing=[Object("media", name) for name in turn.known if name not in shown])
+        return Page(readings, missing=[Object("ig_media", name) for name in turn.known if name not in shown])
 
     platform = pull.puller.platforms[PLATFORM]
-    task = replace(platform.tasks["account"], read=query, needs="media", most_known=20)
+    task = replace(platform.tasks["account"], read=query, needs="ig_media", most_known=20)
     for proves in (False, True):
         pull.puller.platforms = {
             PLATFORM: replace(
                 platform,
                 tasks={**platform.tasks, "account": task},
-                siblings_prove=("media",) if proves else (),
+                siblings_prove=("ig_media",) if proves else (),
             )
         }
         if not proves:
@@ -306,4 +315,4 @@ async def test_siblings_in_one_answer_prove_where_the_platform_says_so(pull: Pul
 
 
 def _reading(pull: Pull, name: str) -> Reading:
-    return Reading("media.read", Object("media", name), pull.world.media[name])
+    return Reading("media.read", Object("ig_media", name), pull.world.media[name])

@@ -41,11 +41,11 @@ async def test_what_is_read_unchanged_makes_no_event_and_moves_when_it_was_check
     pull.world.post("m1", ["c1", "c2"])
     await pull.connect()
     await pull.drain()
-    before, checked = await pull.events(), await pull.object("comment", "c1")
+    before, checked = await pull.events(), await pull.object("ig_comment", "c1")
     await pull.due()
     await pull.drain()
     assert await pull.events() == before
-    again = await pull.object("comment", "c1")
+    again = await pull.object("ig_comment", "c1")
     assert again is not None
     assert checked is not None
     assert (again["read_at"], again["checked_at"] > checked["checked_at"]) == (checked["read_at"], True)
@@ -305,7 +305,7 @@ async def test_cursor_that_the_platform_takes_no_more_begins_the_walk_anew(pull:
 async def test_what_postgresql_refuses_costs_its_own_task_only(pull: Pull) -> None:
     def spoilt(account: object, turn: Turn) -> object:
         yield from ()
-        return Page([Reading("comment.read", Object("comment", "x"), {"id": "x", "text": "\x00"})])
+        return Page([Reading("comment.read", Object("ig_comment", "x"), {"id": "x", "text": "\x00"})])
 
     platform = pull.puller.platforms[PLATFORM]
     spoiling = replace(
