@@ -286,6 +286,21 @@ async def difference(keeping: Keeping) -> list[tuple[str, str, Any, Any]]:
     return sorted(found, key=lambda each: each[:2])
 
 
+async def evidence(keeping: Keeping, id_: str) -> list[str]:
+    """Return what was stored, asked and appended about an object, for whoever looks for the cause."""
+    found = []
+    for query in (
+        "SELECT * FROM pull_objects WHERE object_id IN ($1, (SELECT parent FROM pull_objects WHERE object_id = $1))",
+        "SELECT * FROM pull_tasks WHERE object_id IN ($1, (SELECT parent FROM pull_objects WHERE object_id = $1))",
+        """
+        SELECT id, event_type, external_id, payload_json, occurred_at, created_at FROM webhook_event_log
+        WHERE payload_json ->> 'id' IN ($1, (SELECT parent FROM pull_objects WHERE object_id = $1)) ORDER BY id""",
+    ):
+        found += [str(dict(row)) for row in await keeping.raw(query, id_)]
+    changes = await keeping.rig.sandbox.ledger("change", id=id_)
+    return [*found, *map(str, changes)]
+
+
 async def _not_gone(
     keeping: Keeping, media: list[Any], comments: list[Any], videos: list[Any]
 ) -> list[tuple[str, str, Any, Any]]:

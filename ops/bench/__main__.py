@@ -41,6 +41,7 @@ PARTS = [
     Part("e", "from commit to row", measure.latency, 15, 35),
     Part("d", "growth of the log, and a large backlog", measure.growth, 25, 240),
     Part("h", "publishing against a bare loop of its requests", measure.publishing, 30, 90),
+    Part("i", "history of accounts against a bare loop of the calls", measure.reading, 20, 90),
     Part("g", "verify and rebuild, in one process and in two", measure.rebuilding, 30, 110),
 ]
 

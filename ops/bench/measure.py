@@ -13,6 +13,7 @@ import psutil
 
 from ops.bench import projecting, traffic
 from ops.bench import publishing as publish
+from ops.bench import reading as read
 from ops.bench.load import Sent
 from ops.bench.report import Report
 from ops.bench.stage import Stage, cpu, end, proportional_megabytes
@@ -31,6 +32,8 @@ class Extent:
     rebuilt: int
     texts: int
     megabytes: int
+    media: int
+    """Of the smaller account that is read; the other has ten times as many, each 20 comments."""
 
 
 WHOLE = Extent(
@@ -43,6 +46,7 @@ WHOLE = Extent(
     rebuilt=200_000,
     texts=50,
     megabytes=1024,
+    media=60,
 )
 QUICK = Extent(
     rounds=1,
@@ -54,6 +58,7 @@ QUICK = Extent(
     rebuilt=20_000,
     texts=50,
     megabytes=128,
+    media=5,
 )
 
 WARM_SECONDS = 0.5
@@ -334,6 +339,13 @@ def publishing(stage: Stage, report: Report, extent: Extent) -> None:
     """(h): posts and a large file, against a bare loop of the same requests."""
     stage.empty()
     publish.publishing(stage, report, extent.texts, extent.megabytes, extent.rounds)
+
+
+def reading(stage: Stage, report: Report, extent: Extent) -> None:
+    """(i): the history of an account and of one ten times as large, against a bare loop of the same calls."""
+    stage.empty()
+    read.reading(stage, report, extent.media)
+    stage.empty()
 
 
 def rebuilding(stage: Stage, report: Report, extent: Extent) -> None:

@@ -8,7 +8,7 @@ bare loop keeps nothing: it stores no intent and no outcome, and could not go on
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +55,21 @@ class Desk:
     key: str
     http: aiohttp.ClientSession
     sandbox: Client
+    vault: Vault
     accounts: Mapping[str, str]
     tokens: Mapping[str, str]
+
+    async def connect(self, name: str, account: str = "") -> None:
+        """Consent in the place of an account's owner, the first one if none is named."""
+        said: list[str] = []
+        shown = Demonstration(self.url, self.key, self.sandbox.url, [name], said.append)
+        headers = {"Authorization": f"Bearer {self.key}", "Accept": "application/json"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as program,
+            aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
+        ):
+            await shown.connect(name, program, browser, account)
+        self.accounts, self.tokens = await _tokens(self.stage, self.vault)
 
     async def call(self, method: str, path: str, **more: Any) -> Any:
         async with self.http.request(
@@ -86,10 +99,10 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(stage: Stage) -> AsyncIterator[Desk]:
-    """Start the sandbox and the web process, and connect an account of each platform."""
+async def desk(stage: Stage, names: Sequence[str] = (TEXTS, FILES), speed: float = SPEED) -> AsyncIterator[Desk]:
+    """Start the sandbox and the web process, and connect an account of each platform that is named."""
     address = f"http://127.0.0.1:{(port := free_port())}"
-    sandboxed = stage.start("ops.cli.main", "sandbox", "--port", str(port), "--speed", str(SPEED))
+    sandboxed = stage.start("ops.cli.main", "sandbox", "--port", str(port), "--speed", str(speed))
     await asyncio.to_thread(_listening, port)
     vault_key = new_key()
     async with aiohttp.ClientSession() as http:
@@ -100,7 +113,7 @@ async def desk(stage: Stage) -> AsyncIterator[Desk]:
             "LANDFALL_MEDIA_URL": (stage.directory / "media").as_uri(),
             "LANDFALL_CHECK_MINUTES": "600",
         }
-        for name in (TEXTS, FILES):
+        for name in names:
             provider = wiring.oauth_providers()[name]
             environment[provider.base_url.name] = f"{address}/{name}"
             if provider.client_id is not None and provider.client_secret is not None:
@@ -113,9 +126,11 @@ async def desk(stage: Stage) -> AsyncIterator[Desk]:
         await asyncio.to_thread(_listening, port)
         async with await open_pool(stage.postgres.dsn(), "bench", 2, role=APP_ROLE) as pool:
             key = await api_keys.create(pool, DEFAULT_TENANT, "bench", api_keys.SCOPES, COMMAND)
-        await _connect(environment["LANDFALL_PUBLIC_URL"], key, address, sandbox)
-        accounts, tokens = await _tokens(stage, Vault(LocalRing([vault_key])))
-        yield Desk(stage, environment, environment["LANDFALL_PUBLIC_URL"], key, http, sandbox, accounts, tokens)
+        vault = Vault(LocalRing([vault_key]))
+        found = Desk(stage, environment, environment["LANDFALL_PUBLIC_URL"], key, http, sandbox, vault, {}, {})
+        for name in {*names} - {TEXTS}:  # there applications enter their addresses themselves
+            await sandbox.command("redirects", platform=name, redirect_uri=f"{found.url}/api/auth/{name}/callback")
+        yield found
     end(web)
     end(sandboxed)
 
@@ -129,21 +144,13 @@ def _listening(port: int) -> None:
     raise RuntimeError(f"nothing listens on {port}")
 
 
-async def _connect(url: str, key: str, address: str, sandbox: Client) -> None:
-    said: list[str] = []
-    shown = Demonstration(url, key, address, [TEXTS, FILES], said.append)
-    headers = {"Authorization": f"Bearer {key}", "Accept": "application/json"}
-    async with (
-        aiohttp.ClientSession(headers=headers) as program,
-        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as browser,
-    ):
-        # Two hours, the other value the sandbox knows, pass in 24 s here: too soon for a token between two retries.
-        await sandbox.command("variants", platform=FILES, name="access", variant="24h")
-        await sandbox.command("variants", platform=TEXTS, name="limits", variant="raised")
-        await sandbox.command("redirects", platform=FILES, redirect_uri=f"{url}/api/auth/{FILES}/callback")
-        for name in (TEXTS, FILES):
-            await shown.connect(name, program, browser)
-    await sandbox.command("account", platform=FILES, account="alice", settings={"daily_posts": 1000})
+async def _connect(found: Desk) -> None:
+    # Two hours, the other value the sandbox knows, pass in 24 s here: too soon for a token between two retries.
+    await found.sandbox.command("variants", platform=FILES, name="access", variant="24h")
+    await found.sandbox.command("variants", platform=TEXTS, name="limits", variant="raised")
+    for name in (TEXTS, FILES):
+        await found.connect(name)
+    await found.sandbox.command("account", platform=FILES, account="alice", settings={"daily_posts": 1000})
 
 
 async def _tokens(stage: Stage, vault: Vault) -> tuple[dict[str, str], dict[str, str]]:
@@ -165,6 +172,7 @@ def publishing(stage: Stage, report: Report, texts: int, megabytes: int, rounds:
 
 async def _publishing(stage: Stage, report: Report, texts: int, megabytes: int, rounds: int) -> None:
     async with desk(stage) as found:
+        await _connect(found)
         for number in range(rounds):
             for each in range(texts):
                 await found.post(TEXTS, f"Tea {number}.{each}", kind="text")

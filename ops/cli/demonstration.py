@@ -109,8 +109,13 @@ class Demonstration:
         found = await self._call(program, "GET", "/api/connections")
         return {each["platform"] for each in found["connections"] if each["state"] == "active"}
 
-    async def connect(self, name: str, program: aiohttp.ClientSession, browser: aiohttp.ClientSession) -> None:
-        """Go through a flow as a person does: open the link, press the button, agree, and choose every account."""
+    async def connect(
+        self, name: str, program: aiohttp.ClientSession, browser: aiohttp.ClientSession, account: str = ""
+    ) -> None:
+        """Go through a flow as a person does: open the link, press the button, agree, and choose every account.
+
+        ``account`` is whoever agrees, the first one of the page if none is named.
+        """
         many = not wiring.oauth_providers()[name].hosts
         query = {"instance": INSTANCE} if many else {}
         link = (await self._call(program, "GET", f"/api/auth/{name}", params=query))["open"]
@@ -123,7 +128,7 @@ class Demonstration:
             onward = _ONWARD.search(await response.text())
         if onward is None:
             raise DemonstrationError("the button leads nowhere")
-        answer = await Client(browser, self.sandbox).consent(unescape(onward[1]), account="")
+        answer = await Client(browser, self.sandbox).consent(unescape(onward[1]), account=account)
         if not isinstance(answer, dict):
             raise DemonstrationError("the platform did not send the person back")
         middle = f"/{INSTANCE}" if many else ""

@@ -161,11 +161,15 @@ class Puller:
         self._adopted = active
 
     async def _want_first(self, connection: asyncpg.Connection, key: Key, *, anew: bool) -> None:
+        """Want what every account is read for: at once where it is connected ``anew``, else only what is not known yet.
+
+        A process that starts asks for nothing again of what was read, or is to be read later.
+        """
         platform = self.platforms[key.provider]
         for task in platform.first:
             own = platform.tasks[task.kind].priority
             soon = anew and own < Priority.SELDOM
-            wanted = Wanted(task, CONNECTED, min(own, Priority.RECENT) if soon else own)
+            wanted = Wanted(task, CONNECTED, min(own, Priority.RECENT) if soon else max(own, Priority.BACKFILL))
             await store.want(connection, key, [wanted])
 
     async def leased(self, limit: int) -> list[Lease]:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from tests.complete_world import difference, keeping, verified, wrongly_gone
+from tests.complete_world import difference, evidence, keeping, verified, wrongly_gone
 from tests.rig import Rig
 from tests.support import eventually
 
@@ -115,7 +115,10 @@ async def test_tables_become_the_world_through_changes_faults_lost_webhooks_and_
         print("\n".join(said))  # noqa: T201  `make complete` shows it
         assert found.deaths > 3
         assert found.killer.kills
-        assert await difference(found) == []
+        different = await difference(found)
+        for _, id_, _, _ in different[:3]:
+            print("\n".join(await evidence(found, id_)))  # noqa: T201  says why, where it fails
+        assert different == []
         assert await wrongly_gone(found) == []
         report = await verified(found)
         assert (report.drift, report.failed) == (0, [])

@@ -51,6 +51,21 @@ async def test_what_is_read_unchanged_makes_no_event_and_moves_when_it_was_check
     assert (again["read_at"], again["checked_at"] > checked["checked_at"]) == (checked["read_at"], True)
 
 
+async def test_process_that_starts_asks_for_nothing_again(pull: Pull) -> None:
+    pull.world.post("m1", ["c1", "c2"])
+    await pull.connect()
+    await pull.drain()
+    spent = dict(pull.world.calls)
+    another = replace(pull.puller, holder="another")
+    another._adopted = None
+    assert await another.round() == 0
+    assert pull.world.calls == spent
+    await pull.connection.execute("DELETE FROM pull_tasks WHERE kind = 'account'")
+    another._adopted = None
+    assert await another.round() == 1, "what an earlier release did not know is read"
+    assert sum(pull.world.calls.values()) == sum(spent.values()) + 1
+
+
 async def test_change_and_change_back_are_three_facts(pull: Pull) -> None:
     pull.world.post("m1", ["c1"])
     await pull.connect()
