@@ -93,7 +93,7 @@ class SampleFiles:
             yield content[start : start + 65_536]
 
 
-@dataclass
+@dataclass(repr=False)
 class Posting:
     """``driver`` acts as the worker, ``posts`` as a command."""
 

@@ -261,7 +261,7 @@ class Applications:
         return self.host
 
 
-@dataclass
+@dataclass(repr=False)
 class Pull:
     """The world, the worker that reads it, and the owner's connection for looking and arranging."""
 

@@ -63,11 +63,14 @@ UNTICKED = {
 }
 
 
-@dataclass
+@dataclass(repr=False)
 class Rig:
     """Landfall's connections on one port, the sandbox on another, and a browser in between.
 
     What comes over HTTP acts as the web process's role, ``refresher`` as the worker's; ``pool`` is a command's.
+
+    Like everything that holds a rig it has no generated ``repr``: each test would write out a megabyte of nested
+    objects, as asyncio's runner describes the task that gave a fixture's value whenever it hands SIGINT back.
     """
 
     server: Server

@@ -119,7 +119,7 @@ def packed(items: list[Item], cut: int) -> list[tuple[str, bytes]]:
     ]
 
 
-@dataclass
+@dataclass(repr=False)
 class Environment:
     """Real servers and processes that live as long as the machine does."""
 

@@ -40,7 +40,7 @@ def echoes(secret: str) -> list[tuple[int, Any]]:
     ]
 
 
-@dataclass
+@dataclass(repr=False)
 class Conversation:
     """Everything that is asked of one platform, and what was seen of it."""
 

@@ -61,7 +61,7 @@ NOTICE_SECONDS = 10.0
 """By then a peer that is gone without a word must have been given up."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Wired:
     """The service with a proxy on each of its links, and a sender that remembers."""
 

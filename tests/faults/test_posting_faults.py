@@ -101,7 +101,7 @@ CHOSEN = [each for each in SCENARIOS if os.environ.get("SWEEP") == "all" or each
 everywhere = pytest.mark.parametrize("scenario", CHOSEN, ids=lambda scenario: scenario.id)
 
 
-@dataclass
+@dataclass(repr=False)
 class Stage:
     """One scenario with its account and files; each run is another post."""
 

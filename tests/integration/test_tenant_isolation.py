@@ -172,7 +172,7 @@ class Side:
     entry: int
 
 
-@dataclass
+@dataclass(repr=False)
 class Two:
     """Tenant A, who has everything, and tenant B, who asks."""
 

@@ -81,7 +81,7 @@ async def browser(rig: Rig, url: str = "") -> AsyncIterator[Browser]:
         yield Browser(http, url or rig.url)
 
 
-@dataclass
+@dataclass(repr=False)
 class Three:
     """Tenants A (Mallory's), B (Bob's) and C."""
 

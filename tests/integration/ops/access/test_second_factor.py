@@ -108,7 +108,7 @@ def options_in(text: str) -> dict[str, Any]:
     return found
 
 
-@dataclass
+@dataclass(repr=False)
 class Site:
     """Landfall at http://localhost, for which browsers have passkeys."""
 

@@ -31,7 +31,7 @@ from tests.rig import LIMITS, Rig
 AUTHOR = Actor("author@example.org")
 
 
-@dataclass
+@dataclass(repr=False)
 class Sharer:
     """Somebody who shares pages of ``site`` at one account of LinkedIn and one page of Facebook."""
 

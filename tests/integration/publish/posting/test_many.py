@@ -24,7 +24,7 @@ AUTHOR = Actor("author@example.org")
 OPTIONS = {"interval_hours": 2, "start_time": "2099-06-01 09:00", "timezone": "UTC"}
 
 
-@dataclass
+@dataclass(repr=False)
 class Host:
     """A server with files. ``asked`` are the paths that were asked for."""
 

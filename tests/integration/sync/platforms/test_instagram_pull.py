@@ -25,7 +25,7 @@ ACCOUNT = "s1_001"
 WORLD = {"platform": "instagram", "seed": 1, "accounts": 1, "media": 12, "comments": 10, "replies": 0.4, "days": 90}
 
 
-@dataclass
+@dataclass(repr=False)
 class Reading:
     """The rig, and what reads accounts and projects what was read."""
 

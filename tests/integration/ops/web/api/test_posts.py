@@ -26,7 +26,7 @@ from tests.rig import PATIENT, TESTS, Rig, add_pages
 from tests.support import is_error
 
 
-@dataclass
+@dataclass(repr=False)
 class Programs:
     """``publishing`` has the worker's side; ``account`` is a connection to Instagram, and ``picture`` a file."""
 
