@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import functools
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -125,21 +126,19 @@ class Server:
         app.router.add_static("/_sandbox/media", MEDIA)
         for name, platform in self.simulation.platforms.items():
             end = "{slash:/?}" if platform.slash_ignored else ""
-            for route in platform.routes():
-                path = f"/{name}{route.path}{end}"
-                edge = edge_of(route.path)
-                app.router.add_route(route.method, path, self._serve(name, route.handler.__name__, edge))
-            app.router.add_route("*", f"/{name}{{path:.*}}", self._serve(name, "unknown", "unknown"))
+            routes = ((route.method, route.path, route.handler.__name__) for route in platform.routes())
+            app.router.add_route("*", f"/{name}{{path:.*}}", self._serve(name, route_table(name, end, tuple(routes))))
         app.cleanup_ctx.append(self._running)
         return app
 
     # --- requests of clients
 
-    def _serve(self, name: str, handler: str, edge: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _serve(self, name: str, table: "RouteTable") -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def serve(request: web.Request) -> web.StreamResponse:
             simulation = self.simulation  # looked up anew: a reset replaces it
             platform = simulation.platforms[name]
-            call = await read(request, name)
+            handler, edge, matched = await table.resolve(request)
+            call = await read(request, name, matched)
             simulation.vanish()
             account = platform.account_of(call)
             fault = simulation.faults.take(name, call, account, platform.transient_errors)
@@ -439,6 +438,40 @@ async def apply_fault(
     return stream
 
 
+class RouteTable:
+    """The paths of a platform, found as aiohttp's router finds those of an application.
+
+    They are compiled once in a process, however many applications are made: that takes longer than most tests of one.
+    """
+
+    def __init__(self) -> None:
+        self._router = web.UrlDispatcher()
+        self._targets: dict[web.AbstractRoute, tuple[str, str]] = {}
+
+    def add(self, method: str, path: str, handler: str, edge: str) -> None:
+        self._targets[self._router.add_route(method, path, _never_called)] = handler, edge
+
+    async def resolve(self, request: web.Request) -> tuple[str, str, dict[str, str]]:
+        """Return the name of the platform's handler, the path without values, and its variable parts."""
+        found = await self._router.resolve(request)
+        return *self._targets[found.route], dict(found)
+
+
+async def _never_called(_: web.Request) -> web.StreamResponse:
+    """Stand for the handler in a table that only says which one it is."""
+    raise NotImplementedError
+
+
+@functools.cache
+def route_table(name: str, end: str, routes: tuple[tuple[str, str, str], ...]) -> RouteTable:
+    """Return the table of a platform's routes: method, path and name of the handler. ``end`` may follow each path."""
+    table = RouteTable()
+    for method, path, handler in routes:
+        table.add(method, f"/{name}{path}{end}", handler, edge_of(path))
+    table.add("*", f"/{name}{{path:.*}}", "unknown", "unknown")
+    return table
+
+
 def edge_of(path: str) -> str:
     """Return the path of a route without versions and patterns: ``/{id}/media``."""
     plain, depth, name = "", 0, ""
@@ -464,8 +497,8 @@ async def first_bytes(stream: aiohttp.StreamReader, most: int) -> bytes:
         return error.partial
 
 
-async def read(request: web.Request, name: str) -> Call:
-    """Parse a request, whatever encoding its fields have."""
+async def read(request: web.Request, name: str, matched: dict[str, str]) -> Call:
+    """Parse a request, whatever encoding its fields have. ``matched`` are the variable parts of its path."""
     fields: dict[str, Any] = {}
     files: dict[str, Upload] = {}
     body = b""
@@ -493,7 +526,7 @@ async def read(request: web.Request, name: str) -> Call:
         request.method,
         request.path.removeprefix(prefix).rstrip("/"),
         f"{request.scheme}://{request.host}{prefix}",
-        dict(request.match_info),
+        matched,
         request.query,
         fields,
         files,
