@@ -262,6 +262,7 @@ async def test_account_stands_in_every_key_of_account_data(connection: asyncpg.C
         "deletion_requests",
         "devices",
         "login_failures",
+        "outages",  # of the service
         "passkeys",
         "pending_logins",
         "platform_budgets",

@@ -137,9 +137,11 @@ async def test_login_that_reads_runs_the_queries_of_the_readme_and_can_change_no
             newest, liked, published = [await reader.fetch(query) for query in QUERIES]
             assert [row["text"] for row in newest] == ["t3", "t1"], "newest first, without the deleted one"
             assert [(row["caption"], row["likes"], row["comments"]) for row in liked] == [("Tea", 7, 2)]
-            assert [(row["publish_id"], row["status"], row["error_code"], row["post_ids"]) for row in published] == [
+            assert [
+                (row["publish_id"], row["status"], row["error_code"], row["public_posts"]) for row in published
+            ] == [
                 ("p2", "FAILED", "spam_risk", None),
-                ("p1", "PUBLISH_COMPLETE", None, '["7"]'),
+                ("p1", "PUBLISH_COMPLETE", None, '[{"post_id": "7"}]'),
             ]
             # Its rights hold, whatever its session sets.
             await reader.execute("SET default_transaction_read_only = off")
