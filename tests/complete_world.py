@@ -34,6 +34,7 @@ from sync.projection.worker import Projector
 from sync.pull.drift import Drift, DriftCheck
 from sync.pull.worker import Puller
 from sync.rebuild.procedure import Report, verify
+from tests.pulling import Killed
 from tests.rig import Rig
 from tests.support import VARIABLES, eventually
 
@@ -46,12 +47,8 @@ LEASE_SECONDS = 1.0
 _DOOMED: ContextVar[bool] = ContextVar("doomed", default=False)
 
 
-class Killed(BaseException):
-    """Stands for the end of a process: nothing is stored or released behind it."""
-
-
 @dataclass
-class Killer:
+class Doom:
     """Kills a reader that is doomed at the ``left``-th point of a page that it reaches."""
 
     left: int = 0
@@ -77,7 +74,7 @@ class Keeping:
     splitter: Splitter
     projector: Projector
     seed: int = 1
-    killer: Killer = field(default_factory=Killer)
+    killer: Doom = field(default_factory=Doom)
     deaths: int = 0
     _looking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

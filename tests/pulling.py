@@ -74,6 +74,8 @@ class World:
     retry_after: int = 0
     most: int | None = None
     """So many does a listing show."""
+    lost: int = -1
+    """The answer of the so-manieth call from now on is lost, and so is that of its repeat; -1: none is."""
 
     def post(self, id_: str, comments: Sequence[str] = (), at: str = "2026-06-01T12:00:00+0000", **more: Any) -> None:
         self.media[id_] = {"id": id_, "caption": f"caption of {id_}", "timestamp": at} | more
@@ -87,6 +89,9 @@ class World:
     async def answer(self, request: web.Request) -> web.Response:
         path = request.path
         self.calls[path] += 1
+        self.lost -= 1
+        if self.lost in (0, -1) and request.transport is not None:
+            request.transport.abort()
         headers = {"x-used": str(self.usage)}
         refusal = self._refusal(path, request.query)
         if refusal:
@@ -373,3 +378,31 @@ async def pulling(
         needs = Pulling(tokens, Applications(host), client, append_within)
         puller = Puller(pool, {PLATFORM: platform or fake()}, needs, confirm_seconds=0.0)
         yield Pull(world, puller, connection, pool, tokens, database)
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing is stored or released behind it."""
+
+
+POINTS = ("pull.leased", "pull.asked", "pull.appended", "pull.stored", "pull.committed")
+
+
+class Killer:
+    """Kills whoever reaches a point for the ``number``-th time."""
+
+    def __init__(self, point: str, number: int) -> None:
+        self.point, self.left, self.fired = point, number, False
+
+    def reach(self, name: str) -> None:
+        if name == self.point:
+            self.left -= 1
+            if self.left == 0:
+                self.fired = True
+                raise Killed
+
+
+async def died(pull: Pull) -> None:
+    """The lease of whoever died ends."""
+    await pull.connection.execute(
+        "UPDATE pull_accounts SET leased_until = now() - interval '1 s' WHERE holder IS NOT NULL"
+    )

@@ -373,11 +373,11 @@ def _is_empty_and_there(account: Account, turn: Turn, listed: Listed, *flags: st
 
 
 def read_one_comment(account: Account, turn: Turn) -> Steps[Page]:
-    """Read one comment."""
+    """Read one comment. Where its answer does not say what it is on, whoever told of it did."""
     found = yield from read_object(account, turn.task.object_id, _COMMENT, "reading a comment")
     reading = _comment_reading(found.content, "", "")
     above = text(found.content.get("parent_id")) or text(member(found.content, "media").get("id"))
-    return Page([reading._replace(parent=above or UNLISTED)], refused=found.refused)
+    return Page([reading._replace(parent=above)], refused=found.refused)
 
 
 def read_unlisted_comment(account: Account, turn: Turn) -> Steps[Page]:

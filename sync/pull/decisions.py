@@ -107,9 +107,9 @@ class Judged:
 def judge(known: Mapping[Object, Known], readings: Iterable[Reading], now: datetime, *, lists: str = "") -> Judged:
     """Decide what readings make, whose request began ``now``; ``lists`` is the kind of object that the page lists.
 
-    A listing says in which one an object stands; any other reading says so of an object that nobody knew before.
-    A reading that began before the one that is stored makes no event, whether that one made an event or showed that
-    nothing had changed.
+    A listing says in which one an object stands; any other reading says so of an object that was not read before, where
+    its answer tells. A reading that began before the one that is stored makes no event, whether that one
+    made an event or showed that nothing had changed.
     """
     judged = Judged()
     # Of two in one page the last counts: events of one time would be put in order by their names.
@@ -123,7 +123,7 @@ def judge(known: Mapping[Object, Known], readings: Iterable[Reading], now: datet
         digest = digest_of(payload)
         after = replace(
             before,
-            parent=reading.parent if about.kind == lists or before.checked_at is None else before.parent,
+            parent=_parent(before, reading, listed=about.kind == lists),
             source_time=reading.source_time or before.source_time,
             checked_at=now if before.checked_at is None else max(now, before.checked_at),
             missed_at=None,
@@ -141,6 +141,12 @@ def judge(known: Mapping[Object, Known], readings: Iterable[Reading], now: datet
             judged.lifted.append(about)
         judged.objects[about] = after
     return judged
+
+
+def _parent(before: Known, reading: Reading, *, listed: bool) -> str:
+    if listed:
+        return reading.parent
+    return before.parent if before.checked_at is not None else reading.parent or before.parent
 
 
 def judge_missing(

@@ -33,6 +33,7 @@ from ingest.contract import Change, Delivery, Received
 from ingest.split import split
 from ops.cli import wiring
 from ops.runtime import db
+from ops.runtime import faultpoint as faults
 from ops.runtime.clock import now
 from ops.runtime.embedded import Postgres, Redis, scratch
 from schema.crm import crm_tables
@@ -45,10 +46,12 @@ from sync.projection.store import Batch, Claimed
 from sync.projection.worker import project
 from sync.rebuild.procedure import rebuild, verify, verify_changed
 from tests import recordings
+from tests.pulling import POINTS, SHOP, Killed, Killer, Pull, died, pulling
 from tests.support import (
     SIGN,
     VARIABLES,
     Service,
+    append_event,
     breakable_redis,
     breaking,
     comment,
@@ -365,6 +368,174 @@ def test_tables_converge_whatever_happens(environment: Environment) -> None:
     )
     print(f"{environment.steps['steps']} steps, the invariants after each")  # noqa: T201  `pytest -s` shows it
     assert environment.steps["steps"] > EXAMPLES
+
+
+@dataclass
+class Account:
+    """An account that is read from a made-up platform, in the loop that the machine runs."""
+
+    pull: Pull
+    loop: asyncio.AbstractEventLoop
+    steps: Counter[str] = field(default_factory=Counter)
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self.loop.run_until_complete(work)
+
+
+@pytest.fixture
+def account(database: str) -> Iterator[Account]:
+    loop = asyncio.new_event_loop()
+    connection = loop.run_until_complete(asyncpg.connect(database))
+    opened = pulling(database, connection)
+    yield Account(loop.run_until_complete(opened.__aenter__()), loop)
+    loop.run_until_complete(opened.__aexit__(None, None, None))
+    loop.run_until_complete(connection.close())
+    loop.close()
+
+
+MEDIA, NUMBERS = st.sampled_from(["m0", "m1", "m2"]), st.integers(1, 4)
+
+
+class Reading(RuleBasedStateMachine):
+    """The world changes, webhooks come or are lost, and who reads it is killed: the tables come to be the world.
+
+    The first media and the first comment of each stay: a listing that shows nothing proves nothing.
+    """
+
+    def __init__(self, account: Account) -> None:
+        super().__init__()
+        self.account, self.pull, self.world = account, account.pull, account.pull.world
+        self.webhooks = 0
+
+    @initialize()
+    def empty(self) -> None:
+        async def wipe() -> None:
+            tables = ", ".join(table.name for table in crm_tables())
+            await self.pull.connection.execute(
+                "TRUNCATE webhook_event_identities, webhook_event_log, webhook_event_queue, webhook_event_outcomes,"
+                f" pull_tasks, pull_objects, pull_accounts, {tables}"
+            )
+            await self.pull.connect()
+
+        self.world.media.clear()
+        self.world.comments.clear()
+        self.world.post("m0", ["m0.0"])
+        self.pull.puller._adopted = None
+        self.account.run(wipe())
+
+    @rule(media=MEDIA)
+    def world_changes_by_a_media_that_comes_or_goes(self, media: str) -> None:
+        if media not in self.world.media:
+            self.world.post(media, [f"{media}.0"])
+        elif media != "m0":
+            del self.world.media[media], self.world.comments[media]
+
+    @rule(media=MEDIA, number=NUMBERS, word=st.sampled_from("ab"), lost=st.booleans())
+    def world_changes_by_a_comment_and_its_webhook_may_be_lost(
+        self, media: str, number: int, word: str, *, lost: bool
+    ) -> None:
+        if media not in self.world.media:
+            return
+        id_ = f"{media}.{number}"
+        is_new = id_ not in self.world.comments[media]
+        self.world.say(media, id_, word)
+        if is_new and not lost:
+            self.webhooks += 1
+            value = self.world.comments[media][id_] | {"media": {"id": media}}
+            name = f"webhook:{self.webhooks}"
+            self.account.run(append_event(self.pull.connection, SHOP, name, payload=value))
+        self.account.steps["webhooks lost"] += lost
+
+    @rule(media=MEDIA, number=NUMBERS, change=st.sampled_from(["hide", "like", "delete"]))
+    def world_changes_in_silence(self, media: str, number: int, change: str) -> None:
+        comment = self.world.comments.get(media, {}).get(f"{media}.{number}")
+        if comment is None:
+            return
+        if change == "delete":
+            del self.world.comments[media][f"{media}.{number}"]
+        else:
+            comment.update({"hidden": True} if change == "hide" else {"like_count": 7})
+
+    @rule(everything=st.booleans())
+    def read_account(self, *, everything: bool) -> None:
+        async def run() -> None:
+            if everything:
+                await self.pull.due()
+            await self.pull.puller.round()
+
+        self.account.run(run())
+
+    @rule(point=st.sampled_from(POINTS), number=st.integers(1, 6))
+    def reader_killed_at_a_point(self, point: str, number: int) -> None:
+        killer = Killer(point, number)
+
+        async def run() -> None:
+            await self.pull.due()
+            faults._fault = killer  # type: ignore[assignment]
+            try:
+                await self.pull.puller.round()
+            except Killed:
+                self.account.steps["killed"] += 1
+            finally:
+                faults._fault = None
+            await died(self.pull)
+
+        self.account.run(run())
+
+    @rule()
+    def project(self) -> None:
+        self.account.run(self.pull.project())
+
+    def teardown(self) -> None:
+        """After all is read again, the tables are the world, and the log alone makes them."""
+
+        async def check() -> None:
+            await self.pull.project()  # what events ask for is on the list now
+            for _ in range(4):
+                await self.pull.due()
+                await self.pull.drain()
+            await self.pull.project()
+            media = await self.pull.raw(
+                "SELECT ig_id, caption FROM ig_media WHERE deleted_at IS NULL AND NOT placeholder"
+            )
+            assert dict(map(tuple, media)) == {id_: item["caption"] for id_, item in self.world.media.items()}
+            rows = await self.pull.raw(
+                "SELECT ig_id, text, hidden, (metrics_json ->> 'likes')::int FROM ig_comments WHERE deleted_at IS NULL"
+            )
+            there = {
+                item["id"]: (item["text"], item.get("hidden"), item.get("like_count"))
+                for of_media in self.world.comments.values()
+                for item in of_media.values()
+            }
+            found = {row["ig_id"]: tuple(row)[1:] for row in rows}
+            assert {id_: found[id_][0] for id_ in there if id_ in found} == {id_: row[0] for id_, row in there.items()}
+            said = {id_: row for id_, row in found.items() if id_.partition(".")[0] in self.world.media}
+            assert said.keys() == there.keys()
+            for id_, (_, hidden, likes) in there.items():
+                # What an answer leaves out is not said: it stays as it was before.
+                assert hidden is None or found[id_][1] is hidden
+                assert likes is None or found[id_][2] == likes
+            report = await verify(self.pull.connection, wiring.projections(), lambda done, total: None)
+            assert (report.drift, report.failed) == (0, [])
+
+        self.account.run(check())
+        self.account.steps["examples"] += 1
+
+
+def test_tables_become_the_world_whatever_happens_to_who_reads_it(account: Account) -> None:
+    run_state_machine_as_test(
+        lambda: Reading(account),
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            print_blob=True,
+        ),
+    )
+    assert account.steps["examples"] >= EXAMPLES
+    assert account.steps["killed"] > 0, "nothing was shown of a reader that dies"
+    assert account.steps["webhooks lost"] > 0
 
 
 LOGGED = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from ops.runtime import faultpoint as faults
-from tests.pulling import ONE_PAGE, SHOP, Pull, pulling
+from tests.pulling import ONE_PAGE, POINTS, SHOP, Killed, Killer, Pull, died, pulling
 from tests.support import append_event
 
 
@@ -18,34 +18,6 @@ from tests.support import append_event
 async def pull(database: str, connection: asyncpg.Connection) -> AsyncIterator[Pull]:
     async with pulling(database, connection) as found:
         yield found
-
-
-class Killed(BaseException):
-    """Stands for the end of the process: nothing is stored or released behind it."""
-
-
-POINTS = ("pull.leased", "pull.asked", "pull.appended", "pull.stored", "pull.committed")
-
-
-class Killer:
-    """Kills whoever reaches a point for the ``number``-th time."""
-
-    def __init__(self, point: str, number: int) -> None:
-        self.point, self.left, self.fired = point, number, False
-
-    def reach(self, name: str) -> None:
-        if name == self.point:
-            self.left -= 1
-            if self.left == 0:
-                self.fired = True
-                raise Killed
-
-
-async def died(pull: Pull) -> None:
-    """The lease of whoever died ends."""
-    await pull.connection.execute(
-        "UPDATE pull_accounts SET leased_until = now() - interval '1 s' WHERE holder IS NOT NULL"
-    )
 
 
 async def tables(pull: Pull) -> list[Any]:
@@ -94,6 +66,29 @@ async def test_pull_that_is_killed_anywhere_goes_on_and_repeats_nothing_wrong(
     assert len(logged) == len(set(logged)) == 1 + 4 + sum(number + 2 for number in range(4)), "each object once"
     found = await tables(pull)
     assert len(found) == len(logged)
+    left = await pull.raw("SELECT 1 FROM pull_tasks WHERE cursor <> '' OR attempts > 0 OR first_done_at IS NULL")
+    assert left == []
+
+
+async def test_history_is_whole_whichever_answers_are_lost(pull: Pull) -> None:
+    """A read has no effect: it is asked again, and what the answer would have said is appended once."""
+    for number in range(3):
+        pull.world.post(f"m{number}", [f"c{number}.{n}" for n in range(number + 3)])
+    await pull.connect()
+    lost = 0
+    while True:
+        lost += 1
+        pull.world.lost = lost
+        for _ in range(30):
+            if not await pull.puller.round():
+                break
+        if pull.world.lost > 0:  # so many calls are not made at all
+            break
+        await pull.due()
+    assert lost > 7
+    await pull.drain()
+    logged = [(row["event_type"], json.loads(row["payload_json"])["id"]) for row in await pull.events()]
+    assert len(logged) == len(set(logged)) == 1 + 3 + 3 + 4 + 5, "each object once"
     left = await pull.raw("SELECT 1 FROM pull_tasks WHERE cursor <> '' OR attempts > 0 OR first_done_at IS NULL")
     assert left == []
 

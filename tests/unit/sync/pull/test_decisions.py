@@ -85,6 +85,12 @@ def test_listing_says_where_an_object_stands_and_others_only_of_what_nobody_knew
     assert judge({}, [reading(parent="unlisted")], at(0)).objects[C1].parent == "unlisted"
 
 
+def test_reading_that_does_not_say_where_an_object_stands_keeps_what_an_event_said() -> None:
+    told_of = {C1: Known(C1, parent="m1")}
+    assert judge(told_of, [reading(parent="")], at(0)).objects[C1].parent == "m1"
+    assert judge(told_of, [reading(parent="m2")], at(0)).objects[C1].parent == "m2"
+
+
 def steps(*_: object) -> Steps[Page]:
     yield from ()
     return Page()
