@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -43,7 +44,9 @@ from publish.posting.zone_changes import ZoneChanges
 from publish.schedule import zones
 from publish.vault import key_rotation
 from publish.vault.envelope import VAULT_KEYS, LocalRing, Ring, Vault, VaultError
-from sync.pull.worker import Puller
+
+if TYPE_CHECKING:
+    from sync.pull.worker import Puller
 
 RING = "LANDFALL_VAULT_RING"
 
@@ -119,8 +122,10 @@ def driver_of(pool: Pool, found: Built, storage: Storage | None) -> Driver:
     return Driver(pool, found.vault, platforms, client, clients, found.refresher, library, append_within)
 
 
-def puller_of(pool: Pool, found: Built, accounts: int) -> Puller:
+def puller_of(pool: Pool, found: Built, accounts: int) -> "Puller":
     """Return what reads connected accounts, so many side by side."""
+    from sync.pull.worker import Puller
+
     return Puller(pool, wiring.pulling_platforms(), found.pulling, at_once=accounts)
 
 
