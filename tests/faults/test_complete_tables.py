@@ -44,6 +44,9 @@ UNRELIABLE: dict[str, Any] = {
     "duplicated": 0.3, "delayed": 0.4, "delay_seconds": 3.0, "regrouped": 0.5, "lost": 0.3, "forged": 0.05
 }  # fmt: skip
 
+FILES = {"media_url", "thumbnail_url"}
+"""Addresses of files end after days, and are read of young media: an old one that is unarchived may have none."""
+
 INSIGHTS = "instagram_business_manage_insights"
 """Figures have tests of their own; those of 5,000 media would be most of the calls."""
 
@@ -123,7 +126,8 @@ async def test_tables_become_the_world_through_changes_faults_lost_webhooks_and_
         report = await verified(found)
         assert (report.drift, report.failed) == (0, [])
         for drift in await found.compare(size.compared):
-            assert (drift.complete, drift.findings) == (True, [])
+            findings = [each for each in drift.findings if each.kind != "different" or each.columns.keys() - FILES]
+            assert (drift.complete, findings) == (True, [])
             assert drift.compared
         [[gone]] = await found.raw("SELECT count(*) FROM webhook_event_log WHERE event_type = 'comment.gone'")
         assert gone, "nothing was shown of what goes"
