@@ -185,8 +185,8 @@ class Keeping:
                 return
 
     async def compare(self, most: int) -> list[Drift]:
-        """Compare so many accounts, the last ones, with the platform, numbers included."""
-        return [await self.drift.compare(key, metrics=True) for key in (await self.drift.accounts())[-most:]]
+        """Compare so many accounts, the last ones, with the platform; its numbers of views grow meanwhile."""
+        return [await self.drift.compare(key) for key in (await self.drift.accounts())[-most:]]
 
 
 @asynccontextmanager
