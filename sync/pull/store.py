@@ -571,6 +571,19 @@ WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND object_id = ANY($4) 
 """
 
 
+async def revive(connection: asyncpg.Connection, key: Key, kind: str, ids: Collection[str]) -> None:
+    """Let objects be asked for again whose reading the platform refused."""
+    await connection.execute(
+        """
+        UPDATE pull_tasks SET skip_code = NULL, skipped = NULL, attempts = 0
+        WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND kind = $4 AND object_id = ANY($5)
+            AND skip_code = 'platform'""",
+        *key.place,
+        kind,
+        [*ids],
+    )
+
+
 async def lose(connection: asyncpg.Connection, key: Key, ids: Collection[str], words: str) -> None:
     """Ask for nothing any more of objects that are gone, or that hang on one."""
     await connection.execute(_LOSE, *key.place, list(ids), words)

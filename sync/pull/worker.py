@@ -377,6 +377,8 @@ class Puller:
             lost = await store.unlist(connection, key, listing, claimed.pass_began_at, reader.id, shown, task.range)
             reason = "a complete listing did not show it"
             confirms = [Wanted(Task(kind, id_), reason, Priority.RECENT, source_time=made) for id_, made in lost]
+            # A reading that the platform once refused is tried again: only it tells what is gone.
+            await store.revive(connection, key, kind, [id_ for id_, _ in lost])
             await store.want(connection, key, confirms)
 
     async def _settle_missing(

@@ -11,6 +11,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from schema.events import bucket_of
 from sync.pull.contract import Object, Page, Range, Reading
 from tests.pulling import ONE_PAGE, PLATFORM, SHOP, Pull, fake, pulling
 from tests.support import append_event
@@ -56,6 +57,25 @@ async def test_object_that_is_deleted_is_gone(pull: Pull) -> None:
     assert calls == 2, "it was asked for twice, and no more"
     await again(pull)
     assert pull.world.calls["/comment/c1.1"] == calls
+
+
+async def test_object_whose_reading_was_once_refused_is_asked_for_again_once_a_listing_leaves_it_out(
+    pull: Pull,
+) -> None:
+    await read(pull)
+    await pull.connection.execute(
+        """
+        INSERT INTO pull_tasks (bucket, account_id, provider, kind, object_id, priority, reason, skip_code, skipped)
+        VALUES ($1, $2, $3, 'ig_comment', 'c1.1', 4, 'a webhook', 'platform', 'It could not be read.')""",
+        bucket_of(PLATFORM, SHOP),
+        SHOP,
+        PLATFORM,
+    )
+    await again(pull)
+    assert pull.world.calls["/comment/c1.1"] == 0, "while a listing shows it, nothing is asked"
+    del pull.world.comments["m1"]["c1.1"]
+    await again(pull)
+    assert [name for name, at in (await there(pull)).items() if at is not None] == ["c1.1"]
 
 
 async def test_object_that_comes_back_is_there_and_may_go_again(pull: Pull) -> None:
