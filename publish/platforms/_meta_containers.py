@@ -8,8 +8,8 @@ posts does (``meta.md`` 9.6).
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ops.runtime.platform_protocol import JsonObject, Request, Response, text
-from publish.platforms._meta_machines import DAY, LISTING, SETTLE, anew, poll, shown_post, unread
+from ops.runtime.platform_protocol import JsonObject, Request, Response, objects, text
+from publish.platforms._meta_machines import DAY, LISTING, SETTLE, anew, next_cursor, poll, shown_post, unread
 from publish.posting.contract import (
     AGAIN,
     Ask,
@@ -26,8 +26,9 @@ from publish.posting.contract import (
     Step,
     Unknown,
     Verdict,
+    Wait,
 )
-from publish.posting.matching import one_of
+from publish.posting.matching import next_page, one_of
 from publish.posting.verdicts import error_verdict, in_doubt
 from publish.preflight.error_catalogue import ErrorCatalogue
 from schema.states import TargetState
@@ -177,14 +178,18 @@ class Containers:
             "The container cannot be read, and no post like this is listed. Look there, and say whether it is there."
         )
         doubt = in_doubt(job, message, "the list of posts was read twice, ten minutes apart")
-        return one_of(job, self.listed(job, response), _found, LISTING, doubt, shown=_shown)
+        found, more = self.listed(job, response), _more(job, response)
+        return one_of(job, found, _found, LISTING, doubt, shown=_shown, more=more)
 
     def read_locate(self, job: Job, response: Response) -> Verdict:
         """Find the id of what is published; nothing found leaves it published, with its id unknown."""
         if problem := unread(self.errors, job, response):
             return problem
         looks = Looks(12, 3600)
-        return one_of(job, self.listed(job, response), _found, looks, Failed("not_listed", ""), shown=_shown)
+        not_there = Failed("not_listed", "")
+        return one_of(
+            job, self.listed(job, response), _found, looks, not_there, shown=_shown, more=_more(job, response)
+        )
 
     def watching(self) -> dict[str, Step]:
         """Return the steps that read what became of a container."""
@@ -226,6 +231,10 @@ def overdue_look(job: Job) -> Verdict:
 
 def _found(post: JsonObject) -> Published:
     return Published(text(post.get("id")), text(post.get("permalink")))
+
+
+def _more(job: Job, response: Response) -> Wait | None:
+    return next_page(job, objects(response.content.get("data")), next_cursor(response), created="timestamp")
 
 
 def _shown(post: JsonObject) -> str:

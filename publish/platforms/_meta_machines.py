@@ -5,6 +5,7 @@ Hiding, editing and deleting are repeated without harm (``meta.md`` 9.6): their 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from ops.runtime.graph_api import VERSION
 from ops.runtime.platform_protocol import JsonObject, Request, Response, member, number, objects, text
@@ -25,7 +26,7 @@ from publish.posting.contract import (
     Verdict,
     Wait,
 )
-from publish.posting.matching import normal, one_of, unbound
+from publish.posting.matching import PAGE, next_page, normal, one_of, unbound
 from publish.posting.verdicts import error_verdict, in_doubt, is_repeat
 from publish.preflight.error_catalogue import ErrorCatalogue
 from schema.states import TargetState
@@ -61,6 +62,18 @@ def url(job: Job, path: str) -> str:
 
 def query(job: Job, **more: str) -> dict[str, str]:
     return {"access_token": job.token, **more}
+
+
+def page_of(job: Job) -> dict[str, str]:
+    """Return the parameter for the page of a listing that is to be read; none for the first (``meta.md`` 10.7)."""
+    page = job.kept_text(PAGE)
+    return {"after": page} if page else {}
+
+
+def next_cursor(response: Response) -> str:
+    """Return where the next page of a listing begins; '' after the last, which has no ``next`` (``meta.md`` 10.7)."""
+    paging = member(response.content, "paging")
+    return text(member(paging, "cursors").get("after")) if paging.get("next") else ""
 
 
 def error_code(response: Response) -> int | None:
@@ -228,9 +241,11 @@ def _found_comment(job: Job, response: Response, how: Commenting, after: str) ->
 
     message = "No comment like this is listed. Look there, and say whether it is there."
     doubt = in_doubt(job, message, "the list of comments was read three times over five minutes")
-    own = [comment for comment in objects(response.content.get("data")) if how.own(job, comment)]
-    found = _fitting(job, own, how)
-    return one_of(job, found, published, ANSWERS, doubt, shown=lambda comment: shown_post(comment, "id", how.created))
+    listed = objects(response.content.get("data"))
+    found = _fitting(job, [comment for comment in listed if how.own(job, comment)], how)
+    more = next_page(job, listed, next_cursor(response), created=how.created)
+    shown = partial(shown_post, address="id", created=how.created)
+    return one_of(job, found, published, ANSWERS, doubt, shown=shown, more=more)
 
 
 def permalink_step(errors: ErrorCatalogue, ask: Ask, field: str = "permalink_url") -> Step:

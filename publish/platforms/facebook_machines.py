@@ -24,6 +24,8 @@ from publish.platforms._meta_machines import (
     error_code,
     error_subcode,
     is_missing,
+    next_cursor,
+    page_of,
     permalink_step,
     poll,
     query,
@@ -57,7 +59,7 @@ from publish.posting.contract import (
     Verdict,
 )
 from publish.posting.decision import DOUBT
-from publish.posting.matching import normal, one_of, since_intent, unbound
+from publish.posting.matching import next_page, normal, one_of, since_intent, unbound
 from publish.posting.verdicts import error_verdict, in_doubt
 from schema.states import TargetState
 
@@ -239,7 +241,7 @@ def read_direct(job: Job, response: Response) -> Verdict:
 
 def ask_search(job: Job) -> Request:
     """List published posts: ``/feed`` is ranked and omits some (``meta.md`` 9.6)."""
-    fields = query(job, fields=POST_FIELDS, since=_since(job), limit="100")
+    fields = query(job, fields=POST_FIELDS, since=_since(job), limit="100", **page_of(job))
     return Request("GET", url(job, f"{job.account_id}/published_posts"), fields)
 
 
@@ -295,7 +297,8 @@ def read_search(job: Job, response: Response) -> Verdict:
     message = "No post like this is listed. Look there, and say whether it is there."
     doubt = in_doubt(job, message, "the list of posts was read three times over five minutes")
     otherwise: Verdict = Go("direct") if job.kept.get("direct") else doubt
-    return one_of(job, found, _of_listing, LISTING, otherwise, shown=_shown)
+    more = next_page(job, listed, next_cursor(response), created="created_time")
+    return one_of(job, found, _of_listing, LISTING, otherwise, shown=_shown, more=more)
 
 
 def _of_listing(post: JsonObject) -> Published:
@@ -459,7 +462,7 @@ def read_video(job: Job, response: Response) -> Verdict:
 
 def ask_videos(job: Job) -> Request:
     fields = "id,description,created_time,permalink_url"
-    return Request("GET", url(job, f"{job.account_id}/videos"), query(job, fields=fields, limit="25"))
+    return Request("GET", url(job, f"{job.account_id}/videos"), query(job, fields=fields, limit="25", **page_of(job)))
 
 
 def read_videos(job: Job, response: Response) -> Verdict:
@@ -473,7 +476,8 @@ def read_videos(job: Job, response: Response) -> Verdict:
         return Go("status", keep={"video": text(found[0].get("id")), "polls": 0})
     message = "No video like this is listed. Look there, and say whether it is there."
     doubt = in_doubt(job, message, "the list of videos was read several times over half an hour")
-    return one_of(job, found, _of_listing, VIDEOS, doubt, shown=_shown)
+    more = next_page(job, listed, next_cursor(response), created="created_time")
+    return one_of(job, found, _of_listing, VIDEOS, doubt, shown=_shown, more=more)
 
 
 # --- reels and stories
@@ -730,7 +734,9 @@ def ask_comment(job: Job) -> Request:
 
 
 def ask_comments(job: Job) -> Request:
-    fields = query(job, fields="id,from{id},message,created_time", order="reverse_chronological", limit="50")
+    fields = query(
+        job, fields="id,from{id},message,created_time", order="reverse_chronological", limit="50", **page_of(job)
+    )
     return Request("GET", url(job, f"{job.parent_id}/comments"), fields | {"filter": "stream"})
 
 

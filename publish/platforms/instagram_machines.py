@@ -32,6 +32,7 @@ from publish.platforms._meta_machines import (
     delete_object,
     error_code,
     error_subcode,
+    page_of,
     permalink_step,
     query,
     read_object,
@@ -273,7 +274,7 @@ def _not_ready(job: Job, response: Response) -> Verdict:
 
 def ask_listing(job: Job) -> Request:
     edge = "stories" if job.kind == "story" else "media"
-    fields = query(job, fields=MEDIA_FIELDS, limit="25")
+    fields = query(job, fields=MEDIA_FIELDS, limit="25", **page_of(job))
     return Request("GET", url(job, f"{job.account_id}/{edge}"), fields)
 
 
@@ -378,7 +379,8 @@ def ask_comment(job: Job) -> Request:
 
 def ask_comments(job: Job) -> Request:
     """Ask for the fields that are never refused: one that is fails the whole listing (``meta.md`` 10.2)."""
-    return Request("GET", url(job, _edge(job)), query(job, fields="id,text,timestamp,username", limit="50"))
+    fields = query(job, fields="id,text,timestamp,username", limit="50", **page_of(job))
+    return Request("GET", url(job, _edge(job)), fields)
 
 
 def comments_in_log(job: Job) -> list[JsonObject]:

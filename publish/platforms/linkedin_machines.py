@@ -38,7 +38,7 @@ from publish.posting.contract import (
     Wait,
 )
 from publish.posting.decision import DOUBT
-from publish.posting.matching import folded, one_of, unbound
+from publish.posting.matching import PAGE, folded, next_page, one_of, unbound
 from publish.posting.verdicts import error_verdict, in_doubt, unread_verdict
 from publish.preflight.error_catalogue import ErrorClass, classify
 from schema.states import TargetState
@@ -366,8 +366,21 @@ def overdue_verify(job: Job) -> Verdict:
 # --- an unknown outcome
 
 
+LISTED = 50
+"""Posts in a page of a listing."""
+
+
+def _next_start(job: Job, response: Response) -> str:
+    """Return where the next page of a listing begins, '' after the last one (``linkedin.md`` 6)."""
+    links = objects(member(response.content, "paging").get("links"))
+    if not any(link.get("rel") == "next" for link in links):
+        return ""
+    return str(int(job.kept_text(PAGE) or 0) + LISTED)
+
+
 def ask_look(job: Job) -> Request:
-    path = f"/rest/posts?q=author&author={key(_author(job))}&start=0&count=50&sortBy=CREATED"
+    start = job.kept_text(PAGE) or "0"
+    path = f"/rest/posts?q=author&author={key(_author(job))}&start={start}&count={LISTED}&sortBy=CREATED"
     return _call(job, "GET", path, restli="FINDER")
 
 
@@ -381,7 +394,9 @@ def read_look(job: Job, response: Response) -> Verdict:
     listed = objects(response.content.get("elements"))
     found = unbound(job, listed, lambda post: _is_ours(job, post), created="createdAt")
     return one_of(
-        job, found, lambda post: _accepted(job, text(post.get("id"))), LISTING, _not_there(job), shown=_described
+        *(job, found, lambda post: _accepted(job, text(post.get("id"))), LISTING, _not_there(job)),
+        shown=_described,
+        more=next_page(job, listed, _next_start(job, response), created="createdAt"),
     )
 
 
@@ -473,7 +488,7 @@ def _comment_urn(job: Job, id_: str) -> str:
 
 
 def ask_comments(job: Job) -> Request:
-    return _call(job, "GET", f"{_comments_path(job.parent_id)}?start=0&count=100")
+    return _call(job, "GET", f"{_comments_path(job.parent_id)}?start={job.kept_text(PAGE) or 0}&count={LISTED}")
 
 
 def read_comments(job: Job, response: Response) -> Verdict:
@@ -498,6 +513,7 @@ def read_comments(job: Job, response: Response) -> Verdict:
         LISTING,
         in_doubt(job, "No comment like this is listed. Look at the post.", _address(_post_of(job))),
         shown=lambda comment: f"{text(comment.get('id'))} of {text(comment.get('at'))}",
+        more=next_page(job, [], _next_start(job, response), created="at"),  # their order is not documented
     )
 
 

@@ -44,7 +44,7 @@ from publish.posting.contract import (
     Wait,
 )
 from publish.posting.decision import DOUBT
-from publish.posting.matching import normal, one_of, tagless, unbound
+from publish.posting.matching import PAGE, next_page, normal, one_of, tagless, unbound
 from publish.posting.verdicts import error_verdict, unread_verdict
 from publish.preflight.contract import AccountFacts
 from schema.states import TargetState
@@ -211,8 +211,14 @@ def overdue_post(job: Job) -> Verdict:
     return Go("look", keep={DOUBT: job.kept_text(DOUBT)}) if DOUBT in job.kept else Go("post")
 
 
+LISTED = 40
+"""Statuses in a page of a listing (``mastodon.md`` 5.2)."""
+
+
 def ask_look(job: Job) -> Request:
-    query = {"limit": "40", "exclude_reblogs": "true"}
+    query = {"limit": str(LISTED), "exclude_reblogs": "true"}
+    if page := job.kept_text(PAGE):
+        query["max_id"] = page
     return _request(job, "GET", f"/api/v1/accounts/{job.account_id}/statuses", query)
 
 
@@ -226,7 +232,9 @@ def read_look(job: Job, response: Response) -> Verdict:
     message = "The server shows no such post, and it was sent more than once. Look there, and say whether it is there."
     doubt = Doubt(message, [job.kept_text(DOUBT), "the account's own posts were read three times"])
     looks = LOOKS if job.kept.get("known") else SLOW
-    return one_of(job, found, _published, looks, _sent_again(job) or doubt, shown=_shown)
+    # Reblogs are left out of a page after it was counted, so that a short one may not be the last.
+    more = next_page(job, listed, text(listed[-1].get("id")) if listed else "", created="created_at")
+    return one_of(job, found, _published, looks, _sent_again(job) or doubt, shown=_shown, more=more)
 
 
 def _files(post: JsonObject) -> set[str]:

@@ -18,6 +18,7 @@ from publish.platforms._meta_machines import (
     error_code,
     error_subcode,
     is_missing,
+    page_of,
     parent_missing,
     permalink_step,
     query,
@@ -264,7 +265,7 @@ def ask_listing(job: Job) -> Request:
     """List the account's posts, or its replies, which are not among them (``meta.md`` 10.6)."""
     edge, fields = ("me/replies", f"{FIELDS},replied_to") if _is_reply(job) else ("me/threads", FIELDS)
     since = str(int(since_intent(job).timestamp()))
-    return Request("GET", _url(job, edge), query(job, fields=fields, since=since, limit="50"))
+    return Request("GET", _url(job, edge), query(job, fields=fields, since=since, limit="50", **page_of(job)))
 
 
 def _media_type(job: Job) -> str:

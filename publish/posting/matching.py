@@ -4,10 +4,11 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from ops.runtime.platform_protocol import JsonObject, text
-from publish.posting.contract import Doubt, Job, Looks, Verdict
+from publish.posting.contract import Doubt, Job, Looks, Verdict, Wait
 
 BEFORE_INTENT = timedelta(seconds=120)
 """How much earlier than our intent a post may seem to be made: the clocks of two machines differ."""
@@ -75,6 +76,25 @@ def unbound(
     return found
 
 
+PAGE = "page"
+"""Under this name a step keeps where the next page of a listing begins; '' for the first."""
+
+PAGE_SECONDS = 1.0
+
+
+def next_page(job: Job, listed: Sequence[JsonObject], cursor: str, *, created: str) -> Wait | None:
+    """Return the wait before the next page of a listing, newest first, where this one does not reach to the intent.
+
+    ``cursor`` is where that page begins, '' after the last one. What may be ours can stand on it, so that nothing is
+    said to be missing, and nothing is sent again, before it was read.
+    """
+    times = [time_of(post.get(created)) for post in listed]
+    reached = any(at is not None and at < since_intent(job) for at in times)
+    if not cursor or reached or cursor == job.kept_text(PAGE):
+        return None
+    return Wait(PAGE_SECONDS, "the list goes on", keep={PAGE: cursor})
+
+
 def one_of(
     job: Job,
     found: Sequence[JsonObject],
@@ -83,14 +103,20 @@ def one_of(
     otherwise: Verdict,
     *,
     shown: Callable[[JsonObject], str],
+    more: Wait | None = None,
 ) -> Verdict:
     """Return what a listing tells: the one that is ours, a question where there are several, ``otherwise`` for none.
 
-    ``shown`` describes a post to the person who decides.
+    ``shown`` describes a post to the person who decides. ``more`` is what leads to the next page, where none is found.
     """
+    if not found and more is not None:
+        return more
     if len(found) == 1:
-        return published(found[0])
-    if found:
+        verdict = published(found[0])
+    elif found:
         message = "Several posts there could be this one. Look there, and say whether it is among them."
-        return Doubt(message, [shown(post) for post in found])
-    return looks.not_found(job, otherwise)
+        verdict = Doubt(message, [shown(post) for post in found])
+    else:
+        verdict = looks.not_found(job, otherwise)
+    # The next look begins with the first page again.
+    return replace(verdict, keep={**verdict.keep, PAGE: ""}) if job.kept_text(PAGE) else verdict
