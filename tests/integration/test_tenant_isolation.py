@@ -215,13 +215,26 @@ async def two(rig: Rig, connection: asyncpg.Connection) -> Two:
         f"{rig.url}/api/media/uploads", headers={"Authorization": f"Bearer {rig.key}", **headers}
     ) as response:
         upload = response.headers["Location"].rpartition("/")[2]
+    [writer] = await rig.connect("x")
+    draft = {"content": "Tea", "targets": [{"connection": writer}], "action": "draft"}
+    rule = {"post": {name: draft[name] for name in ("content", "targets")}, "rule": "FREQ=DAILY;COUNT=2"}
+    made = []
+    for path, body in (
+        ("/api/posts", draft),
+        ("/api/actions", {"kind": "hide_comment", "connection": writer, "object": "77"}),
+        ("/api/recurrences", rule | {"start_time": "2099-06-01T09:00Z"}),
+    ):
+        status, answer = await rig.api("POST", path, json=body)
+        assert status == 201, answer
+        [id_of] = [found["id"] for found in answer.values() if isinstance(found, dict) and "id" in found]
+        made.append(id_of)
     b = await tenants.add(connection, "other", TESTS)
     await users.add(rig.pool, b, "bob@example.org", PASSWORD, "owner", TESTS)
     await users.add(rig.pool, b, "second@example.org", PASSWORD, "owner", TESTS)
     b_key = await api_keys.create(rig.pool, b, "theirs", api_keys.SCOPES, TESTS)
     return Two(
         rig,
-        Side([id_, user or "", key, file["id"], upload], "eve@example.org", "tests", DEFAULT_TENANT, entry),
+        Side([id_, user or "", key, file["id"], upload, *made], "eve@example.org", "tests", DEFAULT_TENANT, entry),
         b,
         b_key,
     )
