@@ -51,7 +51,8 @@ def status_command(*, as_json: bool) -> None:
 @feed_group.command("script")
 def script_command() -> None:
     """Print SQL for the database of a subscriber: it makes the tables, or adds the columns that are lacking there."""
-    click.echo(subscriber_script())
+    for line in subscriber_script().splitlines():
+        echo(line)
 
 
 async def enable(configuration: Configuration, login: str) -> int:

@@ -527,7 +527,7 @@ async def test_doctor_names_keys_and_indexes_that_are_missing_or_invalid_and_wha
     for remedy in found.values():
         await connection.execute(remedy)
     assert flaws(0) == {"every key and index is there and valid": ""}
-    await connection.execute("DROP TABLE pull_tasks")
+    await connection.execute("DROP TABLE pull_tasks CASCADE")
     assert "table pull_tasks is missing" in flaws(1)
 
 

@@ -294,8 +294,8 @@ class ComposePages:
     async def upload_for(self, request: web.Request) -> web.Response:
         """Take the files of the form of a post that is there, and show it again with them chosen."""
         person = await self._site.authentication.require_form_sender(request, WRITE)
+        fields, error, note = await self._uploaded(request, person)  # it begins with the token, which comes first
         post = await self._listing.one(person.tenant, post_id(request))
-        fields, error, note = await self._uploaded(request, person)
         if (why := _unchangeable(post)) is not None:
             return self._back(person, f"/posts/{post.id}", Message(words_of(why), is_error=True))
         note = f"{note} Save the post to keep it so." if note else ""

@@ -25,7 +25,7 @@ HTML = {"Accept": "text/html"}
 pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
-WITH_FILES = ("/posts/files",)
+WITH_FILES = ("/posts/files", "/posts/{id}/files")
 """Where forms are sent that hold files."""
 
 

@@ -29,7 +29,7 @@ async def test_every_query_of_the_guide_runs_with_the_logins_that_it_names(
     name = f"{database.rpartition('/')[2]}_guide"
     await logins.make(connection, "read", name, PASSWORD, tenant)
     reader = await asyncpg.connect(logins.address(database, name, PASSWORD))
-    assert len(QUERIES) == 5
+    assert len(QUERIES) == 8
     for query in QUERIES:
         assert await reader.fetch(query) == []
     await reader.close()

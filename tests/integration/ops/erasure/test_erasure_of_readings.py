@@ -33,13 +33,13 @@ async def test_account_goes_with_its_tasks_and_what_was_read_of_it(pull: Pull) -
 async def test_person_goes_with_what_was_read_of_their_comments_and_nothing_else(pull: Pull) -> None:
     code, said = await command(pull.dsn, "erase", "instagram", "--person", FAN, "--yes")
     assert code == 0, said
-    left = await pull.raw("SELECT object_id FROM pull_objects WHERE kind = 'comment'")
+    left = await pull.raw("SELECT object_id FROM pull_objects WHERE kind = 'ig_comment'")
     assert [row["object_id"] for row in left] == ["1785000002"]
     assert await pull.task("ig_comment", "1785000001") is None
     assert await pull.task("comments", "m1") is not None
     assert [row["ig_id"] for row in await pull.raw("SELECT ig_id FROM ig_comments")] == ["1785000002"]
     await pull.due("comments")
     await pull.drain()
-    assert await pull.object("comment", "1785000001"), "a platform that still shows it brings it back"
+    assert await pull.object("ig_comment", "1785000001"), "a platform that still shows it brings it back"
     assert (await command(pull.dsn, "erase", "--requested"))[0] == 0
-    assert await pull.object("comment", "1785000001") is None
+    assert await pull.object("ig_comment", "1785000001") is None
