@@ -230,11 +230,14 @@ def read_look(job: Job, response: Response) -> Verdict:
     ours = [post for post in listed if files & _files(post)]
     found = ours or unbound(job, listed, lambda post: _same(job, post), created="created_at")
     message = "The server shows no such post, and it was sent more than once. Look there, and say whether it is there."
-    doubt = Doubt(message, [job.kept_text(DOUBT), "the account's own posts were read three times"])
+    again, evidence = _sent_again(job), "the account's own posts were read three times"
+    if len(files) < len(job.media):  # it was never begun here: that no copy is there is for a person to say
+        again, message = None, "The server shows no such post. Look there, and say whether it is there."
+    doubt = Doubt(message, [job.kept_text(DOUBT), evidence])
     looks = LOOKS if job.kept.get("known") else SLOW
     # Reblogs are left out of a page after it was counted, so that a short one may not be the last.
     more = next_page(job, listed, text(listed[-1].get("id")) if listed else "", created="created_at")
-    return one_of(job, found, _published, looks, _sent_again(job) or doubt, shown=_shown, more=more)
+    return one_of(job, found, _published, looks, again or doubt, shown=_shown, more=more)
 
 
 def _files(post: JsonObject) -> set[str]:

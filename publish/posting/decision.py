@@ -70,6 +70,12 @@ LOOKS = "looks"
 LOG_DIGESTS = "log_digests"
 """Kept by a step that reads the log: a digest of what was seen there, by table."""
 
+RESTORED_SINCE = "restored_since"
+"""Kept of what was there when the database was restored: since when it may have been posted without a row that says so.
+
+It is looked for once its turn comes, before anything is sent, and then forgotten.
+"""
+
 
 ASIDE = "aside"
 """Kept of what is published: ``code`` and ``message`` of what was to happen beside it, and did not or may not have."""

@@ -55,7 +55,15 @@ from publish.posting.contract import (
     Verdict,
     allowed,
 )
-from publish.posting.decision import LOG_DIGESTS, VISIBLE, Outcome, decide, shown_evidence, without_asking
+from publish.posting.decision import (
+    LOG_DIGESTS,
+    RESTORED_SINCE,
+    VISIBLE,
+    Outcome,
+    decide,
+    shown_evidence,
+    without_asking,
+)
 from publish.posting.errors import not_connected
 from publish.posting.target_store import Target
 from publish.schedule import lateness
@@ -178,7 +186,7 @@ class Driver:
         return found
 
     async def _hold(self, connection: asyncpg.Connection) -> None:
-        """Post nothing that was due before the database was restored, or taken over, until it was looked for."""
+        """Post nothing that was there when the database was restored, or taken over, until it was looked for."""
         searches = {
             name: {kind: machine.search for kind, machine in platform.machines.items() if machine.search}
             for name, platform in self.platforms.items()
@@ -340,12 +348,23 @@ class Driver:
             )
         elif target.waiting_parent:
             outcome = Outcome(state=TargetState.SCHEDULED, step="", seconds=None)
+        elif RESTORED_SINCE in target.kept:
+            return await self._look_first(target, machine)
         else:
             first = machine.beginning(files=bool(target.files or target.link.get(CARD_FILE)))
             async with tenant_transaction(self.pool, target.tenant) as connection:
                 return await target_store.begin(connection, target, first, machine.steps[first].state)
+        outcome = replace(outcome, kept=target.kept)
         async with tenant_transaction(self.pool, target.tenant) as connection:
             if await target_store.save_outcome(connection, target, outcome, release=True):
+                await self._note(connection, target, outcome)
+        return False
+
+    async def _look_first(self, target: Target, machine: Machine) -> bool:
+        """Have a target looked for that may have been posted before the database was restored; nothing is sent."""
+        outcome = Outcome(state=TargetState.UNCONFIRMED, step=machine.search, seconds=None, code="restored")
+        async with tenant_transaction(self.pool, target.tenant) as connection:
+            if await restore_store.look_first(connection, target.id, target.fence, machine.search):
                 await self._note(connection, target, outcome)
         return False
 

@@ -170,6 +170,7 @@ class OccurrenceSweep:
         """Return the post of an occurrence: that of an earlier revision for the same time, or a new one.
 
         One that a person cancelled, moved or published early stands: a change of the rule does not bring it back.
+        Where there may have been one before a restore that was published early, the new one is looked for first.
         """
         before = await recurrence_store.standing(connection, stored.id, occurrence.time.instant)
         if before is not None:
@@ -177,6 +178,9 @@ class OccurrenceSweep:
         created = await self.posts.create_occurrence(connection, tenant, stored.author, body, occurrence.time, said)
         if created.post is None:
             raise LookupError("an occurrence is never only checked")
+        made_from = occurrence.time.instant - AHEAD
+        if stored.held_until is not None and made_from <= stored.held_until:
+            await restore_store.mark(connection, created.post.id, made_from)
         return created.post.id
 
     async def _give_up(

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 
 from publish.oauth.contract import owner_of
+from publish.posting.decision import RESTORED_SINCE
 from schema.states import CONNECTION, NOT_POSTED, POSTED, TARGET, ConnectionState, TargetState
 
 SAME_CONTENT = timedelta(hours=24)
@@ -646,11 +647,15 @@ async def cancel(connection: asyncpg.Connection, id_: str) -> list[str]:
 
 
 async def retry(connection: asyncpg.Connection, ids: Sequence[str]) -> None:
-    """Begin anew with targets that failed or were missed, without anything that their last attempt kept."""
+    """Begin anew with targets that failed or were missed, without anything that their last attempt kept.
+
+    What is to be looked for after a restore stays so.
+    """
     await connection.execute(
         f"""
         UPDATE post_targets t SET state = '{TargetState.SCHEDULED}', attempt = attempt + 1, commits = 0,
-            intent_at = NULL, asked_at = NULL, kept = '{{}}', sealed = NULL, step = '', step_since = NULL, failures = 0,
+            intent_at = NULL, asked_at = NULL, sealed = NULL, step = '', step_since = NULL, failures = 0,
+            kept = jsonb_strip_nulls(jsonb_build_object('{RESTORED_SINCE}', kept->'{RESTORED_SINCE}')),
             error_code = NULL, error_message = NULL, retryable = NULL, evidence = NULL, {_LEASE_LOST},
             due_at = CASE WHEN t.parent_id IS NULL OR EXISTS (SELECT FROM post_targets parent
                 WHERE parent.id = t.parent_id AND parent.platform_post_id IS NOT NULL) THEN now() END

@@ -222,13 +222,16 @@ async def load(connection: asyncpg.Connection, id_: str, fence: int) -> Target |
 
 
 async def bound(connection: asyncpg.Connection, target: Target) -> frozenset[str]:
-    """Return the ids of the account's posts that other targets hold, of the last week and a day."""
+    """Return the ids of the account's posts that other targets hold, since its intent and of a week and a day."""
     rows = await connection.fetch(
-        """
+        f"""
         SELECT platform_post_id FROM post_targets WHERE connection_id = $1::uuid AND id <> $2::uuid
-            AND platform_post_id IS NOT NULL AND published_at > now() - interval '8 days'""",
+            AND platform_post_id IS NOT NULL
+            AND published_at > least(now() - interval '8 days', $3::timestamptz
+                - interval '{BEFORE_INTENT_SECONDS} seconds')""",
         target.connection_id,
         target.id,
+        target.intent_at,
     )
     return frozenset(row[0] for row in rows)
 

@@ -25,7 +25,7 @@ HTML = {"Accept": "text/html"}
 pytestmark = pytest.mark.rig(password=PASSWORD, members={EMAIL: "owner"})
 
 
-WITH_FILES = ("/posts/files", "/posts/{id}/files")
+WITH_FILES = ("/posts/files", "/posts/00000000-0000-7000-8000-00000000dead/files")
 """Where forms are sent that hold files."""
 
 

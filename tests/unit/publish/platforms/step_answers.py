@@ -917,6 +917,8 @@ def mastodon_error(status: int, error: str = "no") -> Response:
 
 KNOWN = ok(api_versions={"mastodon": 7})
 TOLD = {"id": "5", "url": "https://m.example/5", "content": "<p>Tea</p>", "created_at": NOW.isoformat()}
+OTHER = {**TOLD, "content": "<p>Coffee</p>"}
+OLD = {**OTHER, "created_at": (NOW - timedelta(hours=1)).isoformat()}
 KEPT_POLL = {"poll": {"options": [{"title": "black"}, {"title": "green"}]}}
 RESENT = {"resends": 2}
 UNLISTED = {"visibility": "unlisted"}
@@ -951,6 +953,9 @@ def mastodon(kind: str, media: Sequence[Media], *more: Line, **found: Any) -> Fa
         *settled("look", Response(200, []), "wait", "go post_once"),
         *settled("look", Response(200, []), "wait", "doubt", known=True, **RESENT),
         *settled("look", Response(200, []), "wait", "doubt", **RESENT),
+        *settled("look", Response(200, [OTHER] * 40), "wait", "wait", known=True),  # the next page
+        *settled("look", Response(200, [OTHER] * 39 + [OLD]), "wait", "go post", known=True),
+        *(settled("look", Response(200, []), "wait", "doubt", files=[]) if media else ()),
         Line("instance", Response(503, None), "retry 503"),
         *more,
     ]
