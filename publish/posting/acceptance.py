@@ -15,7 +15,7 @@ from publish.posting.contract import JsonValue, Media, PostingPlatform
 from publish.posting.errors import PostError, Reason, not_connected
 from publish.posting.links import Campaign, tag_link, tagged
 from publish.posting.post_store import Account
-from publish.preflight.check import check, check_reply_permissions
+from publish.preflight.check import check, check_quota, check_reply_permissions
 from publish.preflight.contract import AccountFacts, Draft, Finding, MediaFacts, PostingRules, Quota, Severity
 from publish.preflight.description import described
 from schema.states import ConnectionState
@@ -154,11 +154,15 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found of one account. ``wanted`` has its kind; ``reply_kinds`` are those of the parts below it."""
+    """What was found of one account. ``wanted`` has its kind; ``reply_kinds`` are those of the parts below it.
+
+    ``facts`` are what it was held against: of a quota they count only for a while.
+    """
 
     wanted: Wanted
     findings: Sequence[Finding]
     reply_kinds: Sequence[str] = ()
+    facts: AccountFacts = field(default_factory=AccountFacts)
 
     @property
     def replies(self) -> list[tuple[WantedPart, str]]:
@@ -218,7 +222,7 @@ def checked(publishers: Mapping[str, Publisher], wanted: Wanted, facts: AccountF
     for number, part in enumerate(wanted.replies, 2):
         below = "first comment" if part is wanted.comment else f"part {number}"
         findings += _of_reply(publisher, kind, part.shown(wanted.campaign), below, facts)
-    return Checked(wanted, findings, [_reply_kind(publisher, part) for part in wanted.replies])
+    return Checked(wanted, findings, [_reply_kind(publisher, part) for part in wanted.replies], facts)
 
 
 def checked_parts(
@@ -283,13 +287,15 @@ def _shown(items: Sequence[Item]) -> list[MediaFacts]:
 
 
 async def quota_findings(
-    connection: asyncpg.Connection, publisher: Publisher, wanted: Wanted, at: datetime, leaving_out: str
+    connection: asyncpg.Connection, publisher: Publisher, seen: Checked, at: datetime, leaving_out: str
 ) -> list[Finding]:
     """Return what is wrong with another post at this time, by the posts that are planned and published around it.
 
-    ``leaving_out`` is a post whose own targets do not count; empty for none.
+    What the platform said of the quota counts as well where that is soon. ``leaving_out`` is a post whose own targets
+    do not count; empty for none.
     """
-    findings = []
+    wanted, now = seen.wanted, await post_store.clock(connection)
+    findings = list(check_quota(publisher.rules, wanted.kind, seen.facts, now, at))
     for quota in publisher.rules.quotas:
         if quota.kinds and wanted.kind not in quota.kinds:
             continue

@@ -406,7 +406,7 @@ class Posts:
                     plan, moved = await self._slotted(connection, publisher, plan, at, beside)
                     findings += moved
                 due = plan.slot_at or at
-                findings += await quota_findings(connection, publisher, wanted, due, leaving_out)
+                findings += await quota_findings(connection, publisher, plan.checked, due, leaving_out)
                 findings += await self._soon(connection, publisher, wanted, due, leaving_out)
             found.append(replace(plan, checked=replace(plan.checked, findings=findings), existing=existing))
         if error := refusal_of([plan.checked for plan in found if plan.existing is None]):
@@ -436,7 +436,8 @@ class Posts:
             raise PostError("unprocessable", message, remedy) from None
         free = slots.free_times(queue, taken, now, self.zones)
         for found in itertools.islice(free, MOST_SLOTS_TRIED):
-            if not await quota_findings(connection, publisher, plan.checked.wanted, found.instant, ""):
+            quotas = await quota_findings(connection, publisher, plan.checked, found.instant, "")
+            if all(each.severity is not Severity.REFUSAL for each in quotas):
                 moved = [] if found.instant == first.instant else [moved_to_slot(first, found)]
                 return replace(plan, slot=found, slot_at=found.instant), moved
         return replace(plan, slot=first, slot_at=first.instant), []

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from pydantic import ValidationError
@@ -45,7 +46,10 @@ class Report:
 
 
 def check(rules: PostingRules, draft: Draft, facts: AccountFacts) -> Report:
-    """Return all that is wrong with a draft, and what the person should know before it is published."""
+    """Return all that is wrong with a draft, and what the person should know before it is published.
+
+    What is left of the account's quota depends on the time, and is :func:`check_quota`'s.
+    """
     kind = rules.kinds.get(draft.kind)
     if kind is None:
         known = ", ".join(rules.kinds)
@@ -55,7 +59,7 @@ def check(rules: PostingRules, draft: Draft, facts: AccountFacts) -> Report:
         message = f"The text has {len(draft.text)} characters; no platform takes more than {LONGEST_TEXT}."
         return Report([Finding(Severity.REFUSAL, "text_length", "text", message, "Shorten it.")], None)
     options, wrong = valid_options(rules, draft.kind, draft.options)
-    findings = [*wrong, *_check_permissions(rules, draft, kind, facts), *_check_quota(rules, facts)]
+    findings = [*wrong, *_check_permissions(rules, draft, kind, facts)]
     findings += [*_check_text(draft, kind, facts), *_check_link(draft, kind), *check_media(draft, kind, facts)]
     findings += [*_check_addresses(draft, kind, facts), *_check_choices(draft, options, facts)]
     for further in rules.checks:
@@ -145,9 +149,19 @@ def _groups(groups: Iterable[Collection[str]]) -> str:
     return ", ".join(" or ".join(group) for group in groups)
 
 
-def _check_quota(rules: PostingRules, facts: AccountFacts) -> Iterator[Finding]:
+LONGEST_WINDOW = timedelta(days=1)
+"""How long what a platform says of a quota counts where its rules name no window."""
+
+
+def check_quota(rules: PostingRules, kind: str, facts: AccountFacts, now: datetime, at: datetime) -> Iterator[Finding]:
+    """Yield what the platform says now of the quota of an account, for a post of a kind that is due at ``at``.
+
+    Its answer counts until the quota is there again: until it says, or until what was published so far is out of the
+    window. For later posts only what is planned around their time decides.
+    """
     left, resets = facts.quota_left, facts.quota_resets_at
-    if left is None or left > FEW_LEFT:
+    windows = [timedelta(seconds=each.seconds) for each in rules.quotas if not each.kinds or kind in each.kinds]
+    if left is None or left > FEW_LEFT or at >= (resets or now + max(windows, default=LONGEST_WINDOW)):
         return
     then = f" More are allowed from {resets:%Y-%m-%d %H:%M %Z} on." if resets is not None else ""
     if left <= 0:

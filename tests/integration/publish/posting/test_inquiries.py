@@ -1,7 +1,7 @@
 """Before a post is accepted its platform is asked what the account may post at this moment."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,7 +11,8 @@ from ops.cli.composition import assembled
 from publish.posting.errors import PostError
 from publish.posting.inquiries import Inquiries
 from publish.posting.posts import Posts
-from publish.posting.requests import PostBody, TargetBody
+from publish.posting.queues import WEEKDAYS, Queues
+from publish.posting.requests import PostBody, QueueBody, QueueSlot, TargetBody
 from publish.schedule import zones
 from schema.tenancy import DEFAULT_TENANT
 from tests.posting import POSTING, Posting
@@ -26,7 +27,9 @@ def posts_of(publishing: Posting) -> Posts:
     return Posts(publishing.rig.pool, wiring.publishers(), publishing.media, zones.installed(), SITE, ask=inquiries)
 
 
-async def test_quota_that_the_platform_says_is_used_up_refuses_the_post(publishing: Posting) -> None:
+async def test_quota_that_the_platform_says_is_used_up_refuses_what_is_published_before_it_is_there_again(
+    publishing: Posting,
+) -> None:
     [account] = await publishing.rig.connect("instagram")
     picture = publishing.media.add("picture.jpg", "image/jpeg", width=640, height=640)
     quota = {"data": [{"quota_usage": 50, "config": {"quota_total": 50, "quota_duration": 86_400}}]}
@@ -34,10 +37,27 @@ async def test_quota_that_the_platform_says_is_used_up_refuses_the_post(publishi
     await publishing.rig.sandbox.command(
         "faults", platform="instagram", endpoint="GET */content_publishing_limit", **answer
     )
-    body = PostBody(content="Tea", action="publish", media=[picture], targets=[TargetBody(connection=account)])
-    with pytest.raises(PostError) as refused:
-        await posts_of(publishing).create(DEFAULT_TENANT, ADA, body)
-    assert refused.value.code == "rate_limit_exceeded", refused.value.details
+    body = PostBody(content="Tea", media=[picture], targets=[TargetBody(connection=account)])
+    posts, now = posts_of(publishing), datetime.now(UTC)
+    for when in ({"action": "publish"}, {"scheduled_time": f"{now + timedelta(hours=20):%Y-%m-%dT%H:%M:%SZ}"}):
+        with pytest.raises(PostError) as refused:
+            await posts.create(DEFAULT_TENANT, ADA, body.model_copy(update=when))
+        assert refused.value.code == "rate_limit_exceeded", refused.value.details
+    for days in (2, 9):
+        later = {"scheduled_time": f"{now + timedelta(days=days):%Y-%m-%dT%H:%M:%SZ}"}
+        created = await posts.create(DEFAULT_TENANT, ADA, body.model_copy(update=later))
+        assert [each.result for each in created.results] == ["created"], "tomorrow's quota is another one"
+    slots = [
+        QueueSlot.model_validate({"weekday": WEEKDAYS[at.weekday()], "time": f"{at:%H:%M}"})
+        for at in (now + timedelta(hours=3), now + timedelta(hours=30))
+    ]
+    await Queues(posts).set(DEFAULT_TENANT, ADA, account, QueueBody(timezone="UTC", slots=slots))
+    queued = body.model_copy(update={"next_free_slot": True, "content": "Coffee"})
+    created = await posts.create(DEFAULT_TENANT, ADA, queued)
+    assert created.post is not None
+    assert created.post.scheduled_at is not None
+    assert created.post.scheduled_at > now + timedelta(hours=29), "the slot of today is beyond the quota"
+    assert "moved_to_later_slot" in {each["code"] for each in created.findings}
     assert await publishing.shown("instagram") == []
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from publish.preflight.check import LONGEST_TEXT, check, check_reply_permissions, owns
+from publish.preflight.check import LONGEST_TEXT, check, check_quota, check_reply_permissions, owns
 from publish.preflight.contract import (
     AccountFacts,
     Draft,
@@ -21,6 +21,7 @@ from publish.preflight.contract import (
     Owner,
     PostingRules,
     PostKind,
+    Quota,
     Severity,
     TextRule,
     megabytes,
@@ -336,13 +337,36 @@ def test_permissions_of_the_owner_count_beside_those_of_the_kind() -> None:
     assert check_reply_permissions(RULES, replace(PUBLIC, scopes=[])) == []
 
 
-def test_quota() -> None:
+NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def quota_codes(at: datetime, *quotas: Quota, **facts: Any) -> list[str]:
+    found = check_quota(replace(RULES, quotas=quotas), "text", replace(PUBLIC, **facts), NOON, at)
+    return [finding.code for finding in found]
+
+
+def test_quota_of_the_moment_refuses_and_warns_what_is_published_now() -> None:
     resets = datetime(2026, 12, 1, 8, 30, tzinfo=UTC)
-    found = only(Draft("text", "hi"), replace(PUBLIC, quota_left=0, quota_resets_at=resets))
+    facts = replace(PUBLIC, quota_left=0, quota_resets_at=resets)
+    [found] = check_quota(RULES, "text", facts, NOON, NOON)
     assert (found.code, found.severity) == ("quota_used_up", Severity.REFUSAL)
     assert "2026-12-01 08:30 UTC" in found.message
-    assert only(Draft("text", "hi"), replace(PUBLIC, quota_left=3)).code == "quota_nearly_used_up"
-    assert findings(Draft("text", "hi"), replace(PUBLIC, quota_left=4)) == []
+    assert quota_codes(NOON, quota_left=3) == ["quota_nearly_used_up"]
+    assert quota_codes(NOON, quota_left=4) == []
+    assert quota_codes(NOON, quota_left=None) == []
+
+
+def test_quota_of_the_moment_counts_for_later_posts_only_within_its_window() -> None:
+    second = timedelta(seconds=1)
+    for quotas, facts, until in (
+        ([], {}, NOON + timedelta(days=1)),
+        ([Quota(5, 7200, "")], {}, NOON + timedelta(hours=2)),
+        ([Quota(5, 7200, "", ("video",))], {}, NOON + timedelta(days=1)),
+        ([Quota(5, 7200, "")], {"quota_resets_at": NOON + timedelta(hours=9)}, NOON + timedelta(hours=9)),
+    ):
+        assert quota_codes(until - second, *quotas, quota_left=0, **facts) == ["quota_used_up"]
+        assert quota_codes(until, *quotas, quota_left=0, **facts) == []
+        assert quota_codes(until, *quotas, quota_left=1, **facts) == []
 
 
 def test_files_that_the_platform_fetches_need_a_public_address() -> None:
