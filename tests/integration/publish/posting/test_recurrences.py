@@ -349,6 +349,7 @@ async def test_nothing_that_was_due_before_a_restore_is_made(desk: Desk) -> None
     assert await desk.sweep() == 0, "not before those that publish have held back what was due"
     await desk.driver.drain()
     await desk.sweep()
+    assert await desk.sweep() == 7, "what is due in the coming week"
     rows = await desk.rows(id_)
     assert all(row["scheduled_at"] > datetime.now(UTC) for row in rows)
     missed = [each for each in (await desk.one(id_)).latest if each.state == OccurrenceState.MISSED]

@@ -174,6 +174,24 @@ async def test_i3_what_a_person_let_go_after_the_backup_is_not_posted_again_when
     assert (again["state"], again["platform_post_id"]) == ("published", row["platform_post_id"])
 
 
+async def test_i3_what_failed_before_it_was_looked_for_is_looked_for_when_it_is_tried_again(
+    publishing: Posting, restored: Restored, beside: str, tmp_path: Path
+) -> None:
+    [account] = await publishing.rig.connect("threads")
+    id_ = await planned(publishing, account)
+    dump, _, restore = steps()
+    run(dump, tmp_path, DATABASE_URL=publishing.rig.dsn)
+    run(restore, tmp_path, NEW_DATABASE_URL=beside)
+    await restored.driver.drain()
+    connected = "UPDATE connections SET state = $1, reason = $2"
+    await restored.connection.execute(connected, "needs_reconnect", "a test")
+    assert (await restored.due(id_))["state"] == "failed"
+    await restored.connection.execute(connected, "active", None)
+    await post_store.retry(restored.connection, [id_])
+    assert (await restored.run(id_))["state"] == "unconfirmed"
+    assert await publishing.shown("threads") == []
+
+
 async def test_i3_what_a_person_says_is_not_there_is_posted_and_not_asked_about_again(
     publishing: Posting, restored: Restored, beside: str, tmp_path: Path
 ) -> None:
