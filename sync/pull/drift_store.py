@@ -12,7 +12,7 @@ from sqlalchemy import Table
 from ops.runtime.db import transaction
 from sync.projection.store import Fact, apply, facets_of, key_names
 from sync.pull.contract import Object
-from sync.pull.store import Key, beneath
+from sync.pull.store import Key, descendants
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ async def out_of_reach(connection: asyncpg.Connection, key: Key, confirming: Col
     The platform says of those that they do not exist, whether they were deleted or not.
     """
     lost = [row["object_id"] for row in await connection.fetch(_LOST, *key.place, [*confirming])]
-    return {*await beneath(connection, key, lost)} - {*lost}
+    return {*await descendants(connection, key, lost)} - {*lost}
 
 
 async def save(

@@ -102,7 +102,7 @@ async def known_accounts(connection: asyncpg.Connection) -> dict[Key, datetime]:
     return {Key(row["provider"], row["account_id"]): row["authorized_at"] for row in rows}
 
 
-_ADOPT = """
+_ENABLE = """
 INSERT INTO pull_accounts AS a (bucket, account_id, provider, authorized_at) VALUES ($1, $2, $3, $4)
 ON CONFLICT (bucket, account_id, provider) DO UPDATE SET authorized_at = excluded.authorized_at, trouble = NULL,
     held_until = NULL, refused = CASE WHEN a.authorized_at IS DISTINCT FROM excluded.authorized_at THEN '{}'
@@ -115,13 +115,13 @@ WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND skip_code = 'scopes'
 """
 
 
-async def adopt(connection: asyncpg.Connection, key: Key, authorized_at: datetime) -> None:
+async def enable_account(connection: asyncpg.Connection, key: Key, authorized_at: datetime) -> None:
     """Read an account from now on by a connection that was authorised then; what lacked its scopes is tried again."""
-    await connection.execute(_ADOPT, *key.place, authorized_at)
+    await connection.execute(_ENABLE, *key.place, authorized_at)
     await connection.execute(_GRANTED_ANEW, *key.place)
 
 
-async def leave(connection: asyncpg.Connection, key: Key) -> None:
+async def disable_account(connection: asyncpg.Connection, key: Key) -> None:
     """Read an account no more: it has no active connection. Its tasks wait for one."""
     await connection.execute(
         "UPDATE pull_accounts SET authorized_at = NULL WHERE bucket = $1 AND account_id = $2 AND provider = $3",
@@ -538,7 +538,7 @@ WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND parent = ANY($4)
 """
 
 
-async def beneath(connection: asyncpg.Connection, key: Key, ids: Collection[str]) -> list[str]:
+async def descendants(connection: asyncpg.Connection, key: Key, ids: Collection[str]) -> list[str]:
     """Return these ids and those of all objects that hang on them."""
     found, level = set(ids), list(ids)
     while level:
@@ -560,18 +560,18 @@ async def gone_among(connection: asyncpg.Connection, key: Key, ids: Collection[s
     return {row["object_id"] for row in rows}
 
 
-_LOSE = """
+_SKIP_GONE = """
 UPDATE pull_tasks SET cursor = '', due_at = NULL, skip_code = 'gone', skipped = $5, attempts = 0, trouble = NULL
 WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND object_id = ANY($4)
 """
 
-_REGAIN = """
+_RESUME_GONE = """
 UPDATE pull_tasks SET due_at = now(), skip_code = NULL, skipped = NULL
 WHERE bucket = $1 AND account_id = $2 AND provider = $3 AND object_id = ANY($4) AND skip_code = 'gone'
 """
 
 
-async def revive(connection: asyncpg.Connection, key: Key, kind: str, ids: Collection[str]) -> None:
+async def resume_refused(connection: asyncpg.Connection, key: Key, kind: str, ids: Collection[str]) -> None:
     """Let objects be asked for again whose reading the platform refused."""
     await connection.execute(
         """
@@ -584,14 +584,14 @@ async def revive(connection: asyncpg.Connection, key: Key, kind: str, ids: Colle
     )
 
 
-async def lose(connection: asyncpg.Connection, key: Key, ids: Collection[str], words: str) -> None:
+async def skip_gone(connection: asyncpg.Connection, key: Key, ids: Collection[str], words: str) -> None:
     """Ask for nothing any more of objects that are gone, or that hang on one."""
-    await connection.execute(_LOSE, *key.place, list(ids), words)
+    await connection.execute(_SKIP_GONE, *key.place, list(ids), words)
 
 
-async def regain(connection: asyncpg.Connection, key: Key, ids: Collection[str]) -> None:
+async def resume_gone(connection: asyncpg.Connection, key: Key, ids: Collection[str]) -> None:
     """Ask again for what hangs on objects that are there again."""
-    await connection.execute(_REGAIN, *key.place, list(ids))
+    await connection.execute(_RESUME_GONE, *key.place, list(ids))
 
 
 _WALK_AGAIN = """

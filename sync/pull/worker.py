@@ -31,7 +31,7 @@ LOOK_SECONDS = 1.0
 STOP_SECONDS = 5.0
 """How long a page may take to be stored when the process is to end."""
 
-ADOPT_SECONDS = 2.0
+ACCOUNTS_SECONDS = 2.0
 """How often is looked which accounts are connected."""
 
 LEASE_SECONDS = 60.0
@@ -106,7 +106,7 @@ class Puller:
     turn_seconds: float = TURN_SECONDS
     confirm_seconds: float = CONFIRM_SECONDS
     holder: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    _adopted: dict[Key, datetime] | None = None
+    _connected: dict[Key, datetime] | None = None
 
     async def sweep(self, stop: asyncio.Event) -> None:
         """Read what is due until ``stop`` is set; pages that are under way then are stored before it returns."""
@@ -115,8 +115,8 @@ class Puller:
         looked = float("-inf")
         while not stop.is_set():
             try:
-                if time.monotonic() - looked > ADOPT_SECONDS:
-                    await self.adopt()
+                if time.monotonic() - looked > ACCOUNTS_SECONDS:
+                    await self.refresh_accounts()
                     looked = time.monotonic()
                 leased = await self.leased(self.at_once - len(serving))
                 serving |= {asyncio.create_task(self._guarded(lease, stop)) for lease in leased}
@@ -132,12 +132,12 @@ class Puller:
 
     async def round(self) -> int:
         """Look which accounts are connected, serve those with due tasks once each, and return their number."""
-        await self.adopt()
+        await self.refresh_accounts()
         leased = await self.leased(self.at_once)
         await asyncio.gather(*(self._guarded(lease) for lease in leased))
         return len(leased)
 
-    async def adopt(self) -> None:
+    async def refresh_accounts(self) -> None:
         """Read accounts that were connected, or connected anew, from now on, and those that have no connection no more.
 
         What an account is read for first is due at once, of one that is connected anew as well: what happened since it
@@ -145,20 +145,20 @@ class Puller:
         """
         async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
             active = await store.active_accounts(connection, list(self.platforms))
-            first_look = self._adopted is None
-            if self._adopted is None:
-                self._adopted = await store.known_accounts(connection)
+            first_look = self._connected is None
+            if self._connected is None:
+                self._connected = await store.known_accounts(connection)
                 for name, platform in self.platforms.items():
                     await store.take_new_kinds(connection, name, list(platform.tasks))
             for key, authorized_at in sorted(active.items()):
-                anew = self._adopted.get(key) != authorized_at
+                anew = self._connected.get(key) != authorized_at
                 if anew:
-                    await store.adopt(connection, key, authorized_at)
+                    await store.enable_account(connection, key, authorized_at)
                 if anew or first_look:
                     await self._want_first(connection, key, anew=anew)
-            for key in sorted(self._adopted.keys() - active.keys()):
-                await store.leave(connection, key)
-        self._adopted = active
+            for key in sorted(self._connected.keys() - active.keys()):
+                await store.disable_account(connection, key)
+        self._connected = active
 
     async def _want_first(self, connection: asyncpg.Connection, key: Key, *, anew: bool) -> None:
         """Want what every account is read for: at once where it is connected ``anew``, else only what is not known yet.
@@ -378,7 +378,7 @@ class Puller:
             reason = "a complete listing did not show it"
             confirms = [Wanted(Task(kind, id_), reason, Priority.RECENT, source_time=made) for id_, made in lost]
             # A reading that the platform once refused is tried again: only it tells what is gone.
-            await store.revive(connection, key, kind, [id_ for id_, _ in lost])
+            await store.resume_refused(connection, key, kind, [id_ for id_, _ in lost])
             await store.want(connection, key, confirms)
 
     async def _settle_missing(
@@ -421,11 +421,11 @@ class Puller:
             kinds = decisions.walks_of(platform.tasks, about.kind)
             await store.walk_again(connection, key, kinds, [known_of.parent], wait, reason)
         if judged.gone:
-            ids = await store.beneath(connection, key, [about.id for about in judged.gone])
-            await store.lose(connection, key, ids, GONE_WORDS)
+            ids = await store.descendants(connection, key, [about.id for about in judged.gone])
+            await store.skip_gone(connection, key, ids, GONE_WORDS)
         if judged.lifted:
-            ids = await store.beneath(connection, key, [about.id for about in judged.lifted])
-            await store.regain(connection, key, ids)
+            ids = await store.descendants(connection, key, [about.id for about in judged.lifted])
+            await store.resume_gone(connection, key, ids)
 
     async def _skip(self, turn: _Turn, task: Task, code: str, words: str) -> None:
         async with tenant_transaction(self.pool, ALL_TENANTS) as connection:

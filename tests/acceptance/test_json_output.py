@@ -163,7 +163,7 @@ async def test_each_listing_of_one_that_is_used_prints_its_shape(
     await connection.execute("ALTER TABLE post_targets ENABLE TRIGGER post_targets_transition")
     [read_by] = await rig.connect("instagram")
     known["reader"] = (await rig.shown(read_by))["account_id"]
-    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).adopt()
+    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).refresh_accounts()
     draft = {"content": "Tea", "targets": [{"connection": read_by}]}
     made = await posts.create(DEFAULT_TENANT, Actor("a@example.org"), read(PostBody, draft))
     assert made.post is not None

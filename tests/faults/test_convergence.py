@@ -420,7 +420,7 @@ class Reading(RuleBasedStateMachine):
         self.world.media.clear()
         self.world.comments.clear()
         self.world.post("m0", ["m0.0"])
-        self.pull.puller._adopted = None
+        self.pull.puller._connected = None
         self.account.run(wipe())
 
     @rule(media=MEDIA)

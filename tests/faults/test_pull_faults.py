@@ -157,7 +157,7 @@ async def test_both_orders_of_a_pair_give_the_same_row(
                 "TRUNCATE webhook_event_log, webhook_event_queue, webhook_event_outcomes, webhook_event_identities"
             )
             await pull.connection.execute("TRUNCATE instagram_accounts, ig_media, ig_comments CASCADE")
-            await pull.puller.adopt()
+            await pull.puller.refresh_accounts()
             await pull.connection.execute("UPDATE pull_tasks SET due_at = NULL")
             CHANGES[change](pull)
             for number, step in enumerate(order):

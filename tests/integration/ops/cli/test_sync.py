@@ -27,7 +27,7 @@ async def account(rig: Rig) -> str:
 async def working(rig: Rig, account: str) -> AsyncIterator[Puller]:
     """A worker that reads, but for the figures of a quarter, which are ninety calls."""
     puller = Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling)
-    await puller.adopt()
+    await puller.refresh_accounts()
     await rig.raw("UPDATE pull_tasks SET due_at = NULL WHERE kind = 'past_account_insights'")
     stop = asyncio.Event()
     running = asyncio.create_task(puller.sweep(stop))
@@ -48,7 +48,7 @@ def lines(output: str) -> list[Any]:
 async def test_status_shows_each_account_with_what_waits_and_what_is_skipped(rig: Rig, account: str) -> None:
     assert await landfall(rig, "status") == (0, "0 accounts\n")
     puller = Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling)
-    await puller.adopt()
+    await puller.refresh_accounts()
     await rig.raw("UPDATE pull_tasks SET due_at = NULL WHERE kind LIKE '%insights'")
     for _ in range(30):
         if not await puller.round():
@@ -96,14 +96,14 @@ async def test_media_is_read_with_all_that_is_read_of_it(rig: Rig, account: str,
 
 
 async def test_wait_ends_and_says_what_still_waits(rig: Rig, account: str) -> None:
-    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).adopt()
+    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).refresh_accounts()
     code, output = await landfall(rig, "account", account, "--wait", "--seconds", "1")
     assert code == 1
     assert "still wait after 1 s; they are read as soon as `landfall work` can" in output
 
 
 async def test_post_of_ours_is_read_where_it_is_published(rig: Rig, account: str) -> None:
-    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).adopt()
+    await Puller(rig.pool, wiring.pulling_platforms(), rig.built.pulling).refresh_accounts()
     code, output = await landfall(rig, "post", "00000000-0000-7000-8000-00000000dead")
     assert (code, "is published at an account that is connected and read" in output) == (1, True)
     status, made = await rig.api("POST", "/api/posts", json={"content": "Tea", "platforms": ["instagram"]})

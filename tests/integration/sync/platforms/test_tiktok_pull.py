@@ -30,7 +30,7 @@ async def project(rig: Rig) -> None:
 
 async def read(rig: Rig, puller: Puller) -> None:
     """Read what is due, to its end."""
-    await puller.adopt()
+    await puller.refresh_accounts()
     await rig.raw("UPDATE pull_accounts SET held_until = NULL")
     for _ in range(100):
         if not await puller.round():

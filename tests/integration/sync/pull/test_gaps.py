@@ -22,7 +22,7 @@ HERE, THERE = Key("instagram", "17841400000000001"), Key("tiktok", "-000person")
 @pytest.fixture
 async def filler(database: str, connection: asyncpg.Connection) -> AsyncIterator[GapFiller]:
     for key in (HERE, THERE):
-        await store.adopt(connection, key, datetime.now(UTC))
+        await store.enable_account(connection, key, datetime.now(UTC))
     async with await open_pool(database, "publish", 2, role=WORKER_ROLE) as pool:
         yield GapFiller(pool, wiring.pulling_platforms(), wiring.retry_hours())
 

@@ -11,7 +11,7 @@ from tests.rig import Rig
 
 async def read(rig: Rig, puller: Puller) -> None:
     """Read what is due, but for the figures of a quarter, which are ninety calls."""
-    await puller.adopt()
+    await puller.refresh_accounts()
     await rig.raw("UPDATE pull_tasks SET due_at = NULL WHERE kind = 'past_account_insights'")
     await rig.raw("UPDATE pull_accounts SET held_until = NULL")
     for _ in range(100):

@@ -57,11 +57,11 @@ async def test_process_that_starts_asks_for_nothing_again(pull: Pull) -> None:
     await pull.drain()
     spent = dict(pull.world.calls)
     another = replace(pull.puller, holder="another")
-    another._adopted = None
+    another._connected = None
     assert await another.round() == 0
     assert pull.world.calls == spent
     await pull.connection.execute("DELETE FROM pull_tasks WHERE kind = 'account'")
-    another._adopted = None
+    another._connected = None
     assert await another.round() == 1, "what an earlier release did not know is read"
     assert sum(pull.world.calls.values()) == sum(spent.values()) + 1
 
@@ -182,7 +182,7 @@ async def test_two_workers_read_each_account_once(pull: Pull) -> None:
 async def test_page_of_a_lease_that_was_lost_is_not_stored(pull: Pull) -> None:
     pull.world.post("m1")
     await pull.connect()
-    await pull.puller.adopt()
+    await pull.puller.refresh_accounts()
     [lease] = await pull.puller.leased(1)
     await pull.connection.execute("UPDATE pull_accounts SET fence = fence + 1, holder = 'another'")
     with pytest.raises(store.LeaseLostError):
@@ -195,7 +195,7 @@ async def test_page_of_a_lease_that_was_lost_is_not_stored(pull: Pull) -> None:
 async def test_lease_that_is_lost_while_a_page_is_asked_for_stores_nothing_of_it(pull: Pull) -> None:
     pull.world.post("m1")
     await pull.connect()
-    await pull.puller.adopt()
+    await pull.puller.refresh_accounts()
     [lease] = await pull.puller.leased(1)
     asked = pull.puller.needs.platforms.run
 
@@ -344,7 +344,7 @@ async def test_what_postgresql_refuses_costs_its_own_task_only(pull: Pull) -> No
 async def test_history_pauses_before_what_is_asked_for_now(pull: Pull, percent: int, read: set[str]) -> None:
     await pull.connect()
     pull.world.post("m1", ["c1"])
-    await pull.puller.adopt()
+    await pull.puller.refresh_accounts()
     await pull.want("ig_comment", "c1")
     await pull.connection.execute("UPDATE pull_tasks SET priority = 3 WHERE kind = 'media'")
     pull.world.usage = percent
@@ -365,7 +365,7 @@ async def test_limit_of_one_account_delays_that_account_alone(pull: Pull) -> Non
     await pull.connect()
     await pull.connect(OTHER)
     pull.world.retry_after = 120
-    await pull.puller.adopt()
+    await pull.puller.refresh_accounts()
     [lease] = [each for each in await pull.puller.leased(4) if each.key.account_id == SHOP]
     await pull.puller.serve(lease)
     pull.world.retry_after = 0
@@ -383,7 +383,7 @@ async def test_accounts_are_served_in_turn(pull: Pull) -> None:
     for number in range(9):
         pull.world.post(f"m{number}")
     puller = replace(pull.puller, at_once=1, turn_seconds=ONE_PAGE)
-    await puller.adopt()
+    await puller.refresh_accounts()
     served = []
     for _ in range(6):
         [lease] = await puller.leased(1)

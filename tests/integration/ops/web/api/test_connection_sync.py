@@ -23,7 +23,7 @@ async def due(rig: Rig) -> list[Any]:
 
 async def served(rig: Rig, progress: str) -> None:
     """A worker has read the account so far."""
-    await Puller(rig.pool, {"instagram": fake()}, rig.built.pulling).adopt()
+    await Puller(rig.pool, {"instagram": fake()}, rig.built.pulling).refresh_accounts()
     await rig.raw("UPDATE pull_accounts SET served_at = now(), calls = 12, progress = $1::jsonb", progress)
 
 
