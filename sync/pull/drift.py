@@ -21,7 +21,7 @@ from schema.events import Event
 from sync.projection.contract import Projection, Unprojectable, Upsert
 from sync.projection.store import Fact, key_names
 from sync.pull import decisions, drift_store, store
-from sync.pull.contract import Account, Object, Page, PullingPlatform, PullTask, Reading, Task, Turn
+from sync.pull.contract import Object, Page, PullingPlatform, PullTask, Reading, Task, Turn
 from sync.pull.store import Key, Reader
 
 Kind = Literal["missing", "different", "extra"]
@@ -177,17 +177,7 @@ class DriftCheck:
         async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
             now = await drift_store.now(connection)
             known = await store.known_ids(connection, walk.key, how.needs, how.most_known) if how.needs else ()
-        account = Account(
-            *walk.key,
-            api,
-            walk.secrets[reader.id],
-            reader.login_platform,
-            reader.instance,
-            reader.username,
-            reader.scopes,
-            reader.profile,
-            walk.refused,
-        )
+        account = reader.account(walk.key, api, walk.secrets[reader.id], walk.refused)
         return await self.needs.platforms.run(
             how.read(account, Turn(task, now, cursor, known=known)),
             platform=reader.login_platform,

@@ -12,9 +12,10 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from ops.runtime.ports import Api
 from schema.events import bucket_of
 from schema.states import CONNECTION, ConnectionState
-from sync.pull.contract import Object, Priority, Range, Task, Wanted
+from sync.pull.contract import Account, Object, Priority, Range, Task, Wanted
 from sync.pull.decisions import Count, Due, Known
 
 UNSERVED = timedelta(minutes=5)
@@ -47,6 +48,12 @@ class Reader:
     scopes: Sequence[str]
     profile: Mapping[str, object]
     authorized_at: datetime
+
+    def account(self, key: Key, api: Api, secrets: Mapping[str, str], refused: frozenset[str]) -> Account:
+        """Return the account as the steps of a platform take it."""
+        return Account(
+            *key, api, secrets, self.login_platform, self.instance, self.username, self.scopes, self.profile, refused
+        )
 
 
 @dataclass(frozen=True, slots=True)

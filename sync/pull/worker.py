@@ -23,7 +23,7 @@ from ops.runtime.platform_protocol import PlatformError, Request, Response, Step
 from ops.runtime.ports import Fact, Pulling
 from ops.runtime.tenancy import ALL_TENANTS, tenant_transaction
 from sync.pull import decisions, store
-from sync.pull.contract import Account, Object, Page, Priority, PullingPlatform, PullTask, Task, Turn, Wanted
+from sync.pull.contract import Object, Page, Priority, PullingPlatform, PullTask, Task, Turn, Wanted
 from sync.pull.decisions import CONFIRM_SECONDS, Due, Judged, judge, judge_missing, setback
 from sync.pull.store import Claimed, Key, Lease, LeaseLostError, Reader, Shown
 
@@ -267,18 +267,7 @@ class Puller:
         if task.needs:
             async with tenant_transaction(self.pool, ALL_TENANTS) as connection:
                 known = await store.known_ids(connection, key, task.needs, task.most_known)
-        account = Account(
-            key.provider,
-            key.account_id,
-            api,
-            turn.secrets[reader.id],
-            reader.login_platform,
-            reader.instance,
-            reader.username,
-            reader.scopes,
-            reader.profile,
-            turn.lease.refused,
-        )
+        account = reader.account(key, api, turn.secrets[reader.id], turn.lease.refused)
         asked = Turn(
             claimed.task, claimed.now, claimed.cursor, claimed.first, claimed.since, claimed.source_time, known
         )
